@@ -1,0 +1,1 @@
+"""The model: what the fleet is. Pure: no node is asked, nothing is changed."""

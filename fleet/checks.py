@@ -1,0 +1,132 @@
+"""Rules across the whole fleet. Reading the tuple at the end is reading the rules."""
+
+import ipaddress
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+
+from fleet.model import ROLES, Fleet
+from fleet.problems import Problem
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def bytes_of(size: str) -> int | None:
+    """The bytes of a size in systemd's spelling (base 1024), or None where it is none.
+
+    Source: systemd.resource-control(5), MemoryMax=.
+    """
+    match = re.fullmatch(r"(\d+)([KMGT]?)", size)
+    return int(match[1]) * _UNITS[match[2]] if match else None
+
+
+def one_environment(environments: Mapping[str, str]) -> Iterator[Problem]:
+    """All nodes of an inventory belong to one environment."""
+    if len(set(environments.values())) > 1:
+        for node, environment in environments.items():
+            yield Problem(
+                node, f"belongs to environment {environment}", "Give all nodes of an inventory one environment."
+            )
+
+
+def run(fleet: Fleet) -> list[Problem]:
+    """Every problem every rule finds, in the order of the rules."""
+    return [problem for rule in RULES for problem in rule(fleet)]
+
+
+def _roles_are_filled(fleet: Fleet) -> Iterator[Problem]:
+    for role in ROLES:
+        if not fleet.with_role(role):
+            yield Problem(fleet.environment, f"the group {role} is empty", f"Name at least one node in {role}.")
+    for node in fleet.nodes:
+        if not node.roles:
+            yield Problem(node.name, "is in no group", f"Put it into one of {', '.join(ROLES)}.")
+
+
+def _addresses(fleet: Fleet) -> Iterator[Problem]:
+    owners = defaultdict(list)
+    for node in fleet.nodes:
+        owners[node.address].append(node.name)
+        try:
+            ipaddress.ip_address(node.address)
+        except ValueError:
+            yield Problem(
+                node.name,
+                f"address {node.address!r} is no IP address",
+                "Set ssh_hostname or address to one: a name that does not resolve would keep nginx from starting.",
+            )
+    for address, names in owners.items():
+        for name in names[1:]:
+            yield Problem(name, f"address {address} is also {names[0]}'s", "Give each node its own address.")
+
+
+def _ports(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        counts = Counter(port for port, _ in node.ports())
+        for port, count in counts.items():
+            owners = " and ".join(owner for number, owner in node.ports() if number == port)
+            if count > 1:
+                yield Problem(node.name, f"port {port} belongs to {owners}", "Give each its own port in group_data/.")
+            if not 0 < port < 65536:
+                yield Problem(node.name, f"port {port} of {owners} is no port", "Use a number from 1 to 65535.")
+
+
+def _spellings(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        for service in node.services:
+            where = f"services.{service.name}"
+            for key, value, pattern, example in (
+                ("memory_max", service.memory_max, r"\d+[KMGT]?", "8G"),
+                ("cpu_quota", service.cpu_quota, r"\d+%", "400%"),
+                ("health_path", service.health_path, r"/\S*", "/api/tags"),
+                ("route.path", service.route.path, r"/[a-z0-9-]+/", "/ollama/"),
+                ("route.body_max", service.route.body_max, r"\d+[kmg]?", "100m"),
+                ("route.read_timeout", service.route.read_timeout, r"\d+(ms|s|m|h)", "300s"),
+                ("package", service.package, r"[a-z0-9-]+", "ollama-ipex"),
+            ):
+                if not re.fullmatch(pattern, value):
+                    yield Problem(node.name, f"{where}.{key} is {value!r}", f"Write it like {example}.")
+
+
+def _probes(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        for service in node.services:
+            if service.engine == "ollama" and not service.model:
+                yield Problem(
+                    node.name,
+                    f"services.{service.name}.model is missing",
+                    "Name the model that proves this service can generate.",
+                )
+
+
+def _routes(fleet: Fleet) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for service in fleet.services():
+        other = owners.setdefault(service.route.path, service.name)
+        if other != service.name:
+            yield Problem(
+                fleet.environment,
+                f"path {service.route.path} belongs to {other} and {service.name}",
+                "Give each service its own route.path.",
+            )
+
+
+def _pins(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if not re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", node.flake.nar_hash):
+            yield Problem(
+                node.name,
+                f"flake.nar_hash is {node.flake.nar_hash!r}",
+                "Pin the flake: `nix flake metadata --json URL` prints locked.narHash.",
+            )
+
+
+RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
+    _roles_are_filled,
+    _addresses,
+    _ports,
+    _spellings,
+    _probes,
+    _routes,
+    _pins,
+)

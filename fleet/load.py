@@ -1,0 +1,150 @@
+"""The only border: pyinfra's inventory becomes a Fleet, or every problem in it is reported."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.host import Host
+from pyinfra.api.inventory import Inventory
+from pyinfra.api.state import State
+from pyinfra.context import ctx_state
+from pyinfra_cli.exceptions import CliError
+from pyinfra_cli.inventory import make_inventory_from_files
+
+from fleet import checks
+from fleet.model import (
+    ROLES,
+    Agent,
+    Flake,
+    Fleet,
+    Gateway,
+    Node,
+    NodeExporter,
+    Paths,
+    Prometheus,
+    Requirements,
+    Service,
+)
+from fleet.problems import Problem, report
+from fleet.structure import Structure
+
+
+class RefusedError(PyinfraError, CliError):
+    """The run ends here: nothing has been changed on any node.
+
+    A PyinfraError passes pyinfra's deploy code as it is, a CliError is shown without a traceback.
+    """
+
+
+@dataclass(frozen=True)
+class NodeData:
+    """Every key that inventory/ and group_data/ may set for a node, beside pyinfra's own."""
+
+    environment: str
+    flake: Flake
+    requirements: Requirements
+    agent: Agent
+    node_exporter: NodeExporter
+    paths: Paths
+    address: str | None = None
+    services: Mapping[str, Service] = field(default_factory=dict)
+    drivers: str | None = None
+    gateway: Gateway | None = None
+    prometheus: Prometheus | None = None
+
+
+def from_inventory(inventory: Inventory) -> Fleet:
+    """Read pyinfra's inventory.
+
+    Raises:
+        RefusedError: with every problem of every node.
+    """
+    fleet, problems = examine(inventory)
+    if problems or fleet is None:
+        environment = fleet.environment if fleet else "inventory"
+        raise RefusedError(f"The fleet is not fit to be deployed:\n{report(environment, problems)}")
+    return fleet
+
+
+def from_file(path: str) -> Fleet:
+    """Read an inventory file as the command line would, for tests, docs and tools.
+
+    Raises:
+        RefusedError: with every problem of every node.
+    """
+    with ctx_state.use(State()):
+        return from_inventory(make_inventory_from_files(path, cwd=str(Path.cwd())))
+
+
+def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
+    """Read pyinfra's inventory and say all that is wrong with it."""
+    problems = [problem for host in inventory for problem in _duplicates(host)]
+    nodes: list[Node] = []
+    environments: dict[str, str] = {}
+    for host in inventory:
+        node, environment, found = _node(host)
+        problems += found
+        if node:
+            nodes.append(node)
+            environments[node.name] = environment
+    if problems:
+        return None, problems
+    fleet = Fleet(next(iter(environments.values()), "inventory"), tuple(nodes))
+    return fleet, [*checks.one_environment(environments), *checks.run(fleet)]
+
+
+def node_name(host: Host) -> str:
+    """The node a pyinfra host stands for."""
+    return str(host.name).removeprefix("@fake/")
+
+
+def _node(host: Host) -> tuple[Node | None, str, list[Problem]]:
+    structure = Structure(node_name(host))
+    data = {key: value for key, value in host.data.dict().items() if not _is_pyinfras(key)}
+    _apply_overrides(structure, data)
+    values: NodeData = structure.record(NodeData, data, "")
+    address = values.address or host.data.get("ssh_hostname") or host.name
+    if structure.problems:
+        return None, "", structure.problems
+    roles = tuple(role for role in ROLES if role in host.groups)
+    settings: dict[str, Any] = {
+        item.name: getattr(values, item.name)
+        for item in dataclasses.fields(NodeData)
+        if item.name not in {"environment", "address", "services"}
+    }
+    services = tuple(values.services.values()) if "gpu_nodes" in roles else ()
+    node = Node(name=node_name(host), address=str(address), roles=roles, services=services, **settings)
+    return node, values.environment, []
+
+
+def _is_pyinfras(key: str) -> bool:
+    """Whether a key of host data is pyinfra's own: a connector's setting or a global argument."""
+    return key.startswith(("ssh_", "fake_", "_"))
+
+
+def _apply_overrides(structure: Structure, data: dict[str, Any]) -> None:
+    """Lay an environment's and then a node's own values over the services, key by key."""
+    for layer in ("service_overrides", "node_overrides"):
+        overrides = data.pop(layer, {})
+        services = data.get("services", {})
+        if not isinstance(overrides, Mapping) or not all(isinstance(item, Mapping) for item in overrides.values()):
+            structure.refuse(f"{layer} is {overrides!r}", "Write {service: {key: value}} there.")
+            continue
+        if not services:
+            continue
+        for name in sorted(set(overrides) - set(services)):
+            structure.refuse(f"{layer}.{name}: unknown service", f"Known services: {', '.join(sorted(services))}.")
+        data["services"] = {name: {**service, **overrides.get(name, {})} for name, service in services.items()}
+
+
+def _duplicates(host: Host) -> Iterable[Problem]:
+    # A connector's host (@fake/gpu-01) inherits every group of its entry once more.
+    entries = 2 if host.name.startswith("@") else 1
+    for group in dict.fromkeys(host.groups):
+        if host.groups.count(group) > entries and not group.startswith("@"):
+            yield Problem(
+                node_name(host), f"stands twice in {group}", "Give each node of a group one name and one entry."
+            )

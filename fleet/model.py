@@ -1,0 +1,259 @@
+"""What the fleet is: frozen types and the questions they answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import quote
+
+Role = Literal["gpu_nodes", "gateways", "monitors"]
+Engine = Literal["ollama", "comfyui", "http"]
+ROLES: tuple[Role, ...] = ("gpu_nodes", "gateways", "monitors")
+
+
+@dataclass(frozen=True)
+class Flake:
+    """The IPEX flake at a pinned revision.
+
+    Attributes:
+        url: a flake URL that names one revision, in Nix's own syntax.
+        nar_hash: the hash Nix refuses anything else by (`locked.narHash` of `nix flake metadata --json`).
+    """
+
+    url: str
+    nar_hash: str
+
+    def output(self, package: str) -> str:
+        """The flake reference of one package, pinned."""
+        separator = "&" if "?" in self.url else "?"
+        return f"{self.url}{separator}narHash={quote(self.nar_hash, safe='')}#{package}"
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a node must be before anything is installed on it.
+
+    Attributes:
+        distributions: `ID:VERSION_ID` pairs of /etc/os-release.
+        gpu_classes: classes of fleet/gpus.toml that may serve.
+        gpu_classes_warned: those of them that serve with a warning.
+        memory_gb: installed memory in GB below which a warning is given.
+    """
+
+    distributions: tuple[str, ...]
+    gpu_classes: tuple[str, ...]
+    gpu_classes_warned: tuple[str, ...]
+    memory_gb: int
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The node's own agent: readiness and metrics."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class NodeExporter:
+    """Debian's node_exporter."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a node keeps what the kernel tells of its hardware.
+
+    Attributes:
+        sysfs: the root of sysfs.
+        procfs: the root of procfs.
+        render_node: the GPU's device that the engines open, waited for before they start; None starts them at once.
+    """
+
+    sysfs: str
+    procfs: str
+    render_node: str | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """How the gateway reaches a service; times and sizes in nginx' own spelling.
+
+    Attributes:
+        path: the public prefix, stripped before a node sees the request.
+        balance: least_conn sends every request to the node with the fewest; session keeps a client on one node.
+        replayable: whether a request without an answer may be tried on a second node.
+        read_timeout: the longest silence of a backend (proxy_read_timeout).
+        body_max: the largest request body (client_max_body_size).
+    """
+
+    path: str
+    balance: Literal["least_conn", "session"]
+    replayable: bool
+    read_timeout: str
+    body_max: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """One engine on every GPU node; limits in systemd's own spelling.
+
+    Attributes:
+        name: its name in the fleet, and of its state directory.
+        package: the flake's output and the unit's name.
+        command: the program below the package, with its arguments.
+        description: the unit's Description=.
+        port: where it listens.
+        health_path: answers 200 when its API is up.
+        engine: how it is proved to do its work.
+        memory_max: MemoryMax=.
+        cpu_quota: CPUQuota=.
+        exec_paths: ExecPaths=: where programs may be executed from.
+        jit: whether it compiles code at run time, so that memory must be writable and executable.
+        ephemeral_ports: whether it listens on ephemeral ports beside its own.
+        egress: networks it may reach beside gateways and monitors (IPAddressAllow=).
+        route: how the gateway reaches it.
+        environment: Environment= of the unit.
+        model: what a probe generates with, where the engine needs one.
+    """
+
+    name: str
+    package: str
+    command: str
+    description: str
+    port: int
+    health_path: str
+    engine: Engine
+    memory_max: str
+    cpu_quota: str
+    exec_paths: tuple[str, ...]
+    jit: bool
+    ephemeral_ports: bool
+    egress: tuple[str, ...]
+    route: Route
+    environment: Mapping[str, str] = field(default_factory=dict)
+    model: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The name of its systemd unit."""
+        return f"{self.package}.service"
+
+    @property
+    def profile(self) -> str:
+        """The Nix profile its package is switched in."""
+        return profile_of(self.package)
+
+    @property
+    def upstream(self) -> str:
+        """The name of its nginx upstream (the brief's ollama-backend)."""
+        return f"{self.name}-backend"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """nginx; times in nginx' own spelling.
+
+    Attributes:
+        server_name: the public name of the fleet.
+        port: where it listens.
+        connect_timeout: after how long a dead backend is given up (proxy_connect_timeout).
+        shutdown_timeout: how long old workers may finish after a reload (worker_shutdown_timeout).
+        worker_connections: concurrent connections of one worker process.
+    """
+
+    server_name: str
+    port: int
+    connect_timeout: str
+    shutdown_timeout: str
+    worker_connections: int
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """The Prometheus server; durations and sizes in Prometheus' own spelling."""
+
+    port: int
+    scrape_interval: str
+    retention_time: str
+    retention_size: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine of the fleet.
+
+    Attributes:
+        name: its host name.
+        address: the IP address at which other nodes reach it.
+        roles: what it does.
+        services: the engines it runs; empty unless it is a GPU node.
+        drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
+        gateway: nginx' settings where it is a gateway.
+        prometheus: Prometheus' settings where it is a monitor.
+    """
+
+    name: str
+    address: str
+    roles: tuple[Role, ...]
+    flake: Flake
+    requirements: Requirements
+    agent: Agent
+    node_exporter: NodeExporter
+    paths: Paths
+    services: tuple[Service, ...] = ()
+    drivers: str | None = None
+    gateway: Gateway | None = None
+    prometheus: Prometheus | None = None
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether it runs the engines."""
+        return "gpu_nodes" in self.roles
+
+    def service(self, name: str) -> Service | None:
+        """One of its services, by name."""
+        return next((service for service in self.services if service.name == name), None)
+
+    def ports(self) -> tuple[tuple[int, str], ...]:
+        """Every port something on this node listens on, with its owner."""
+        owners = [(self.agent.port, "agent"), (self.node_exporter.port, "node_exporter")]
+        owners += [(service.port, service.name) for service in self.services]
+        if self.gateway:
+            owners.append((self.gateway.port, "gateway"))
+        if self.prometheus:
+            owners.append((self.prometheus.port, "prometheus"))
+        return tuple(owners)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All machines of one environment, in inventory order."""
+
+    environment: str
+    nodes: tuple[Node, ...]
+
+    def __getitem__(self, name: str) -> Node:
+        """The node of that name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def with_role(self, role: Role) -> tuple[Node, ...]:
+        """The nodes that have a role."""
+        return tuple(node for node in self.nodes if role in node.roles)
+
+    def services(self) -> tuple[Service, ...]:
+        """Every service of the fleet once, as the first node that runs it has it."""
+        found = {service.name: service for node in reversed(self.nodes) for service in reversed(node.services)}
+        return tuple(sorted(found.values(), key=lambda service: service.name))
+
+    def backends(self, service: str) -> tuple[Node, ...]:
+        """The nodes that run a service."""
+        return tuple(node for node in self.nodes if node.service(service))
+
+    def addresses(self, *roles: Role) -> tuple[str, ...]:
+        """The addresses of the nodes that have one of the roles, in inventory order."""
+        return tuple(node.address for node in self.nodes if set(roles) & set(node.roles))
+
+
+def profile_of(package: str) -> str:
+    """The Nix profile in which a package's generations are kept."""
+    return f"/nix/var/nix/profiles/ipex/{package}"

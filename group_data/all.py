@@ -1,0 +1,51 @@
+"""What every node of every environment shares. An environment's own file holds only what differs.
+
+A value given nearer to the node wins, key by key and without merging: all, role, environment, node, `--data`.
+"""
+
+import socket as _socket
+
+from paramiko import Transport as _Transport
+
+
+def _without_nagle(sock: _socket.socket, **options: object) -> _Transport:
+    """Send each command at once: Nagle's algorithm costs about 40 ms a command on a fast network."""
+    sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+    return _Transport(sock, **options)
+
+
+# How pyinfra connects. A hung node must not hold everybody for ever: 600 s for one command.
+ssh_paramiko_connect_kwargs = {"transport_factory": _without_nagle}
+_timeout = 600
+
+# The IPEX flake, pinned: `nix flake metadata --json URL` prints both under `locked`.
+flake = {
+    "url": "github:yourusername/ipex-flake/4a1c0b5e3f8d2a7690cbe1f5d3a8472e6b9c0d15",
+    "nar_hash": "sha256-2gJ5uZ3tX1b0h6kqQmWc8yF4rVn7sLpE9aDoTiKxBvM=",
+}
+
+# What a node must be before anything is installed on it.
+requirements = {
+    # ID:VERSION_ID of /etc/os-release that packages and units are tested on.
+    "distributions": ["debian:13", "ubuntu:24.04", "ubuntu:26.04"],
+    # GPU classes (fleet/gpus.toml) that may serve; the rest is refused.
+    "gpu_classes": ["arc", "xe-lp"],
+    # GPU classes that may serve with a warning.
+    "gpu_classes_warned": ["xe-lp"],
+    # Less installed memory than this is let through with a warning (GB).
+    "memory_gb": 16,
+}
+
+# The node's own agent: readiness, metrics, its part of a rollout.
+agent = {"port": 9090}
+
+# Debian's node_exporter, on every node.
+node_exporter = {"port": 9100}
+
+# Where a node keeps what the kernel tells of its hardware.
+paths = {
+    "sysfs": "/sys",
+    "procfs": "/proc",
+    # The engines wait for this device: started without it, they would stay on the CPU.
+    "render_node": "/dev/dri/renderD128",
+}

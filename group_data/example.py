@@ -1,0 +1,3 @@
+"""What differs in the example fleet: nothing but its name."""
+
+environment = "example"

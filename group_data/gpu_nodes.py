@@ -1,0 +1,83 @@
+"""GPU nodes: the services they run. A third service is one more entry here and one more package in the flake."""
+
+services = {
+    "ollama": {
+        # The flake's output, and the systemd unit of the same name.
+        "package": "ollama-ipex",
+        "command": "bin/ollama serve",
+        "description": "Ollama on Intel GPUs",
+        "port": 11434,
+        # Answers 200 when the API is up; cheap enough to be asked every second.
+        "health_path": "/api/tags",
+        # How the service is proved to do its work: ollama, comfyui or http.
+        "engine": "ollama",
+        # The model a probe generates with.
+        "model": "tinyllama",
+        "memory_max": "8G",
+        "cpu_quota": "400%",
+        # systemd expands %S to /var/lib, %C to /var/cache.
+        "environment": {
+            "OLLAMA_HOST": "0.0.0.0:11434",
+            "OLLAMA_MODELS": "%S/ollama/models",
+            "OLLAMA_MAX_QUEUE": "512",
+            "VK_DRIVER_FILES": "/run/opengl-driver/share/vulkan/icd.d/intel_icd.x86_64.json",
+        },
+        # Programs of the service may be executed from here and nowhere else.
+        "exec_paths": ["/nix/store"],
+        # True for engines that compile code at run time (MemoryDenyWriteExecute= stays off).
+        "jit": False,
+        # Ollama's runners listen on ephemeral ports of the loopback interface.
+        "ephemeral_ports": True,
+        # Networks it may reach beside gateways and monitors: models are downloaded by the engine itself.
+        "egress": ["any"],
+        "route": {
+            "path": "/ollama/",
+            # least_conn: every request to the node with the fewest; session: one client stays on one node.
+            "balance": "least_conn",
+            # A request that has had no answer yet may be tried on a second node.
+            "replayable": True,
+            # The longest silence: a cold model load and its prefill.
+            "read_timeout": "900s",
+            "body_max": "32m",
+        },
+    },
+    "comfyui": {
+        "package": "comfyui-ipex",
+        "command": (
+            "bin/comfyui --listen 0.0.0.0 --port 8188 --base-directory %S/comfyui "
+            "--database-url sqlite:///%S/comfyui/comfyui.db --max-upload-size 101 --disable-api-nodes"
+        ),
+        "description": "ComfyUI on Intel GPUs",
+        "port": 8188,
+        "health_path": "/system_stats",
+        "engine": "comfyui",
+        "memory_max": "16G",
+        "cpu_quota": "800%",
+        "environment": {
+            "LD_LIBRARY_PATH": "/run/opengl-driver/lib",
+            "ONEAPI_DEVICE_SELECTOR": "level_zero:*",
+            "SYCL_CACHE_PERSISTENT": "1",
+            "SYCL_CACHE_DIR": "%C/comfyui/sycl",
+            "NEO_CACHE_DIR": "%C/comfyui/neo",
+            "TRITON_CACHE_DIR": "%C/comfyui/triton",
+            "TORCHINDUCTOR_CACHE_DIR": "%C/comfyui/inductor",
+        },
+        "exec_paths": ["/nix/store"],
+        "jit": True,
+        "ephemeral_ports": False,
+        "egress": ["any"],
+        "route": {
+            "path": "/comfyui/",
+            # Queue, history, websocket and files of a session live on one node.
+            "balance": "session",
+            # A prompt sent twice is a job done twice.
+            "replayable": False,
+            "read_timeout": "300s",
+            # 100 MiB of file plus its multipart wrapping.
+            "body_max": "101m",
+        },
+    },
+}
+
+# The flake's user-space drivers, linked as /run/opengl-driver, where Nix-built programs look for them.
+drivers = "gpu-drivers"

@@ -1,0 +1,32 @@
+"""What differs in the lab: small limits, engines that stand for the real ones, sysfs trees that stand for GPUs."""
+
+environment = "lab"
+
+ssh_key = "/var/lib/ipex-lab/ssh/id_ed25519"
+ssh_known_hosts_file = "/var/lib/ipex-lab/ssh/known_hosts"
+ssh_strict_host_key_checking = "yes"
+
+# The lab's own flake, packed by `python -m lab up`; `python -m lab flake` prints the pin.
+flake = {
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1.tar.gz",
+    "nar_hash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+}
+
+# Where a lab node keeps the trees that stand for its hardware.
+paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "render_node": None}
+
+service_overrides = {
+    "ollama": {
+        "memory_max": "1G",
+        "cpu_quota": "100%",
+        # The lab's engines are Python programs; a real engine runs from /nix/store alone.
+        "exec_paths": ["/nix/store", "/usr"],
+        "egress": [],
+    },
+    "comfyui": {
+        "memory_max": "1G",
+        "cpu_quota": "100%",
+        "exec_paths": ["/nix/store", "/usr"],
+        "egress": [],
+    },
+}
