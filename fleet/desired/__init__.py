@@ -1,0 +1,21 @@
+"""What a node should hold: a pure function of the node and its fleet."""
+
+from fleet.desired import agent, gateway, node_exporter, prometheus, services
+from fleet.generation import Generation, Part
+from fleet.model import Fleet, Node
+
+
+def generation(node: Node, fleet: Fleet) -> Generation:
+    """Everything that should be on one node."""
+    return Generation(node.name, tuple(_parts(node, fleet)))
+
+
+def _parts(node: Node, fleet: Fleet) -> list[Part]:
+    parts = [agent.part(node, fleet), node_exporter.part(node, fleet)]
+    if node.is_gpu:
+        parts.append(services.part(node, fleet))
+    if node.gateway:
+        parts.append(gateway.part(node.gateway, fleet))
+    if node.prometheus:
+        parts.append(prometheus.part(node.prometheus, fleet))
+    return parts

@@ -1,0 +1,62 @@
+"""The program on the box, its settings, and its agent."""
+
+import json
+from typing import Any
+
+from fleet.desired import probes, program
+from fleet.desired.render import render
+from fleet.generation import File, Part, Unit
+from fleet.metrics import METRICS
+from fleet.model import Fleet, Gateway, Node, Service
+
+UNIT = "ipex-agent.service"
+SETTINGS = "/etc/ipex/node.json"
+
+
+def part(node: Node, fleet: Fleet) -> Part:
+    """What makes a machine a node of the fleet."""
+    unit = f"/etc/systemd/system/{UNIT}"
+    addresses = fleet.addresses("gateways", "monitors")
+    return Part(
+        packages=("python3",),
+        files=(
+            File(program.PATH, program.ipex_node(), mode="0755"),
+            File(SETTINGS, _settings(node, fleet)),
+            File(unit, render("units/ipex-agent.service.j2", port=node.agent.port, addresses=addresses)),
+        ),
+        units=(Unit(UNIT, inputs=(program.PATH, SETTINGS, unit)),),
+        probes=(probes.answers(UNIT, node.agent.port, "/healthz"),),
+    )
+
+
+def _settings(node: Node, fleet: Fleet) -> bytes:
+    settings = {
+        "node": node.name,
+        "environment": fleet.environment,
+        "roles": list(node.roles),
+        "agent": {"port": node.agent.port},
+        "paths": {"sysfs": node.paths.sysfs, "procfs": node.paths.procfs},
+        "services": [_service(service) for service in node.services],
+        "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
+        "verify": _verify(node.gateway, fleet) if node.gateway else None,
+    }
+    return (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _service(service: Service) -> dict[str, Any]:
+    return {
+        "name": service.name,
+        "unit": service.unit,
+        "engine": service.engine,
+        "port": service.port,
+        "health_path": service.health_path,
+        "model": service.model,
+    }
+
+
+def _verify(gateway: Gateway, fleet: Fleet) -> dict[str, Any]:
+    routes = [
+        {"service": service.name, "engine": service.engine, "path": service.route.path, "model": service.model}
+        for service in fleet.services()
+    ]
+    return {"base_url": f"http://127.0.0.1:{gateway.port}", "host": gateway.server_name, "routes": routes}

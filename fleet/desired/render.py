@@ -1,0 +1,29 @@
+"""Templates into the bytes that land on a node."""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - what is rendered is configuration, never HTML
+    )
+
+
+def render(template: str, **values: object) -> bytes:
+    """Render one template of templates/.
+
+    Raises:
+        jinja2.UndefinedError: when the template names a value it was not given.
+    """
+    return _environment().get_template(template).render(values).encode()
