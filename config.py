@@ -1,0 +1,31 @@
+"""pyinfra's settings, and the flags this deploy refuses before any node is contacted."""
+
+import logging
+
+import click
+from pyinfra import config, logger
+from pyinfra_cli.exceptions import CliError
+
+config.REQUIRE_PYINFRA_VERSION = "~=3.10"
+
+_REFUSED = {
+    "serial": "--serial takes the nodes in random order and knows no chapters",
+    "no_wait": "--no-wait hides failures: the run would end with exit status 0",
+}
+
+_context = click.get_current_context(silent=True)
+_flags = _context.params if _context else {}
+for _flag, _reason in _REFUSED.items():
+    if _flags.get(_flag):
+        raise CliError(f"{_reason}. Leave it out; --limit NODE touches one node.")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line says more than that a node had nothing to do in a chapter."""
+    return (
+        not click.unstyle(record.getMessage()).rstrip().endswith(("] No changes", "] Skipped", "No changes", "Skipped"))
+    )
+
+
+if not _flags.get("verbosity"):
+    logger.addFilter(_is_news)

@@ -1,0 +1,1 @@
+"""Change a node: one module per line of deploy.py."""

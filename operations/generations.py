@@ -1,0 +1,50 @@
+"""Generations: staged while the node serves, activated in one transaction."""
+
+import base64
+from collections.abc import Generator
+
+from pyinfra.api.command import QuoteString
+from pyinfra.api.operation import operation
+
+from fleet.desired.program import PATH
+from fleet.plan import Work
+from operations.node_command import NodeCommand
+
+# Realising a closure may build for hours where no cache has it; activation ends by its probes' own deadlines.
+_STAGE_SECONDS = 4 * 3600
+_ACTIVATE_SECONDS = 1800
+
+# Standard input holds the bundle. It brings the program that unpacks it, so that a node is always staged by the
+# version it is staged for.
+_UNPACK = f"""set -eu
+umask 077
+mkdir -p -m 755 /var/lib/ipex
+directory=$(mktemp -d /var/lib/ipex/incoming.XXXXXX)
+trap 'rm -rf "$directory"' EXIT
+base64 -d | tar -xzpf - -C "$directory" --no-same-owner
+"$directory/root{PATH}" stage "$directory"
+"""
+
+
+def stage(work: Work) -> None:
+    """Bring the generation to the node; no service is touched."""
+    if work.activate:
+        _staged(name="Stage the generation", bundle=work.generation.bundle(), _timeout=_STAGE_SECONDS)
+
+
+def activate(work: Work) -> None:
+    """Make the staged generation the current one, or leave the node as it was."""
+    if work.activate:
+        _activated(name="Activate the generation", generation=work.generation.id, _timeout=_ACTIVATE_SECONDS)
+
+
+@operation()
+def _staged(bundle: bytes) -> Generator[NodeCommand, None, None]:
+    # By standard input: never an argument, never a file that others could read or guess.
+    yield NodeCommand("sh", "-c", QuoteString(_UNPACK), _stdin=base64.encodebytes(bundle).decode())
+
+
+@operation()
+def _activated(generation: str) -> Generator[NodeCommand, None, None]:
+    staged = f"/var/lib/ipex/generations/{generation}/root{PATH}"
+    yield NodeCommand(staged, "activate", generation)

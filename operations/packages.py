@@ -1,0 +1,24 @@
+"""Debian packages."""
+
+from collections.abc import Generator
+
+from pyinfra.api.command import StringCommand
+from pyinfra.api.operation import operation
+from pyinfra.operations import apt
+
+from fleet.plan import Work
+
+
+def present(work: Work) -> None:
+    """Install what the node's generation needs and its question found missing."""
+    if work.missing:
+        daemons = tuple(unit.name for unit in work.generation.units)
+        _installed(name="Install Debian packages", packages=work.missing, daemons=daemons)
+
+
+@operation()
+def _installed(packages: tuple[str, ...], daemons: tuple[str, ...]) -> Generator[StringCommand, None, None]:
+    # Debian starts a daemon as soon as it is unpacked, with a configuration that is not ours and on ports that
+    # may be taken. Masked until the next boot or its activation, whichever comes first, it stays down.
+    yield StringCommand("systemctl", "mask", "--runtime", "--quiet", *daemons)
+    yield from apt.packages._inner(packages=list(packages), update=True, no_recommends=True)  # noqa: SLF001 - how an operation runs inside another
