@@ -1,0 +1,45 @@
+# What a person does with this repository. Each target does all of its own set-up.
+
+PYTHON ?= python3
+VENV := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: demo demo-down show test check format golden bench clean
+
+demo: .venv/ready  ## Boot a fleet of five real nodes on this machine and deploy it
+	@$(VENV)/python -m lab check
+	@$(SUDO) $(VENV)/python -m lab up
+	@$(VENV)/pyinfra -y inventory/lab.py deploy.py
+	@$(VENV)/python -m lab summary
+
+demo-down: .venv/ready  ## Take the lab down, without a trace
+	@$(SUDO) $(VENV)/python -m lab down
+
+show: .venv/ready  ## Print what would land on each node, with no node at all
+	@$(VENV)/python -m tools.show
+
+test: .venv/ready  ## Every test; the lab's where this machine can run it
+	@$(VENV)/python -m pytest
+
+check: .venv/ready  ## The tests that need no node
+	@$(VENV)/python -m pytest -m "not lab"
+
+format: .venv/ready  ## Format the code
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+
+golden: .venv/ready  ## Rewrite tests/golden from the example fleet
+	@$(VENV)/python -m tools.golden
+
+bench: .venv/ready  ## Measure, print a table, write build/bench.json
+	@$(SUDO) $(VENV)/python -m tools.bench
+
+clean:  ## Remove what these targets made in this folder
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/ready: requirements.lock
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends python3-venv; }
+	@echo "Setting up .venv from requirements.lock"
+	@$(PYTHON) -m venv .venv
+	@$(VENV)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@

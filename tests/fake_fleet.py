@@ -1,0 +1,88 @@
+"""The example fleet's fake nodes, told what to answer, and the real command line run on them."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import pyinfra
+from click.testing import CliRunner
+from pyinfra.connectors.fake import FakeConnector
+from pyinfra.connectors.util import CommandOutput, OutputLine
+from pyinfra_cli.cli import cli
+
+from fleet import desired, load, plan
+from fleet.model import Fleet
+
+
+@dataclass
+class Run:
+    """What one run of pyinfra printed and did.
+
+    Attributes:
+        status: its exit status.
+        output: all it printed, without colours.
+        commands: the commands each node was sent, in order, by node name.
+    """
+
+    status: int
+    output: str
+    commands: dict[str, list[str]]
+
+    def order(self, text: str) -> list[str]:
+        """The nodes that were sent a command holding this text."""
+        return [node for node, commands in self.commands.items() if any(text in command for command in commands)]
+
+
+@dataclass
+class FakeFleet:
+    """The example fleet's nodes, which answer what a test tells them to.
+
+    Attributes:
+        answers: by node name, what it answers to a command holding a text: (succeeded, lines of standard output).
+        unreachable: nodes that refuse the connection.
+    """
+
+    fleet: Fleet
+    answers: dict[str, dict[str, tuple[bool, list[str]]]] = field(default_factory=dict)
+    unreachable: set[str] = field(default_factory=set)
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    def answer(self, node: str, text: str, *lines: str, succeeded: bool = True) -> None:
+        """Let a node answer a command that holds a text."""
+        self.answers.setdefault(node, {})[text] = (succeeded, list(lines))
+
+    def is_as_declared(self, **status: Any) -> None:
+        """Let every node answer that it is what it should be."""
+        generations = {node.name: desired.generation(node, self.fleet) for node in self.fleet.nodes}
+        verified = plan.digest(generations.values())
+        for name, generation in generations.items():
+            known = {"ok": True, "generation": generation.id, "drift": [], "verified": verified, **status}
+            gpu = ["gpu 0000:03:00.0 56a0 i915"] if name.startswith("gpu") else []
+            packages = [f"package installed {package}" for package in generation.packages]
+            machine = ["distribution debian:13", "memory 32768000"]
+            self.answer(name, "ipex-question", *machine, *gpu, *packages, json.dumps(known))
+
+    def run(self, *arguments: str, deploy: str = "deploy.py") -> Run:
+        """Run the real command line on the example inventory."""
+        self.sent.clear()
+        pyinfra.is_cli = True
+        logger = logging.getLogger("pyinfra")
+        logger.handlers.clear()
+        logger.filters.clear()
+        result = CliRunner().invoke(cli, [*arguments, "inventory/example.py", deploy])
+        commands: dict[str, list[str]] = {}
+        for node, command in self.sent:
+            commands.setdefault(node, []).append(command)
+        return Run(result.exit_code, click.unstyle(result.output), commands)
+
+    def respond(self, connector: FakeConnector, command: Any) -> tuple[bool, CommandOutput]:
+        """Take the place of the connector's own scripted answers."""
+        node = load.node_name(connector.host)
+        text = command if isinstance(command, str) else command.get_masked_value()
+        self.sent.append((node, text))
+        for part, (succeeded, lines) in self.answers.get(node, {}).items():
+            if part in text:
+                return succeeded, CommandOutput([OutputLine("stdout", line) for line in lines])
+        return connector._lookup_response(text)
