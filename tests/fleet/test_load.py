@@ -1,0 +1,141 @@
+"""What the border refuses, and how it says so."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet import load
+from fleet.model import Fleet
+
+Write = Callable[..., str]
+
+_INVENTORY = """
+gpu_nodes = [("gpu-01", {{"ssh_hostname": "198.18.0.11"{gpu}}})]
+gateways = [("gateway-01", {{"ssh_hostname": "198.18.0.21"}})]
+monitors = [("monitor-01", {{"ssh_hostname": "198.18.0.31"}})]
+{more}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write an inventory of three nodes with something added to it."""
+
+    def inventory(gpu: str = "", more: str = "") -> str:
+        path = tmp_path / "staging.py"
+        path.write_text(_INVENTORY.format(gpu=gpu, more=more))
+        return str(path)
+
+    return inventory
+
+
+def _refusal(path: str) -> str:
+    with pytest.raises(load.RefusedError) as refused:
+        load.from_file(path)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["prod", "staging", "lab", "example"])
+def test_every_inventory_passes_every_check(name: str) -> None:
+    """The inventories of the repository load without a problem."""
+    fleet = load.from_file(f"inventory/{name}.py")
+
+    assert fleet.environment == name
+    assert fleet.with_role("gpu_nodes")
+
+
+def test_production_and_staging_differ_in_data_and_share_the_groups() -> None:
+    """Staging halves the limits that production takes from the brief."""
+    production, staging = load.from_file("inventory/prod.py"), load.from_file("inventory/staging.py")
+
+    assert [service.memory_max for service in production["gpu-01"].services] == ["8G", "16G"]
+    assert [service.memory_max for service in staging["staging-gpu-01"].services] == ["4G", "8G"]
+
+
+def test_a_node_overrides_its_environment() -> None:
+    """A node's own limit wins over the environment's and the role's."""
+    fleet = load.from_file("inventory/prod.py")
+
+    assert [service.memory_max for service in fleet["gpu-03"].services] == ["32G", "16G"]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "said"),
+    [
+        (', "agnet": 1', "gpu-01: agnet: unknown key. Did you mean agent?"),
+        (', "agent": {"port": "9090"}', "gpu-01: agent.port is '9090', not a whole number"),
+        (', "agent": {"port": True}', "gpu-01: agent.port is True, not a whole number"),
+        (', "agent": {}', "gpu-01: agent.port is missing"),
+        (', "agent": 9090', "gpu-01: agent is 9090, not a mapping of settings"),
+        (', "agent": {"port": 70000}', "gpu-01: port 70000 of agent is no port"),
+        (', "agent": {"port": 9100}', "gpu-01: port 9100 belongs to agent and node_exporter"),
+        (', "agent": {"port": 8188}', "gpu-01: port 8188 belongs to agent and comfyui"),
+        (', "node_overrides": {"olama": {}}', "gpu-01: node_overrides.olama: unknown service"),
+        (', "node_overrides": {"ollama": {"memory_mx": "1G"}}', "services.ollama.memory_mx: unknown key. Did you mean"),
+        (', "node_overrides": {"ollama": {"memory_max": "8 GB"}}', "services.ollama.memory_max is '8 GB'. Write it like 8G"),
+        (', "node_overrides": {"ollama": {"engine": "olama"}}', "not one of ollama, comfyui, http"),
+        (', "node_overrides": {"ollama": {"model": None}}', "services.ollama.model is missing"),
+        (', "node_overrides": {"ollama": {"exec_paths": "/nix"}}', "services.ollama.exec_paths is '/nix', not a list"),
+        (', "node_overrides": {"comfyui": {"route": 1}}', "services.comfyui.route is 1, not a mapping"),
+        (', "node_overrides": 3', "gpu-01: node_overrides is 3"),
+        (', "address": "gpu.example"', "gpu-01: address 'gpu.example' is no IP address"),
+        (', "address": "198.18.0.21"', "gateway-01: address 198.18.0.21 is also gpu-01's"),
+        (', "flake": {"url": "github:a/b", "nar_hash": "main"}', "gpu-01: flake.nar_hash is 'main'. Pin the flake"),
+        (', "environment": "prod"', "gpu-01: belongs to environment prod"),
+    ],
+)
+def test_bad_data_is_refused_with_its_address_and_a_cure(write: Write, gpu: str, said: str) -> None:
+    """Each mistake names the node, the key, what is wrong, and what to do."""
+    assert said in _refusal(write(gpu=gpu))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("monitors = []", "staging: the group monitors is empty. Name at least one node in monitors."),
+        ('gpu_nodes += [("gpu-01", {"ssh_hostname": "198.18.0.12"})]', "gpu-01: stands twice in gpu_nodes"),
+        ('others = [("db-01", {"ssh_hostname": "198.18.0.99"})]', "db-01: is in no group"),
+    ],
+)
+def test_bad_groups_are_refused(write: Write, more: str, said: str) -> None:
+    """Empty groups, double names and nodes without a role are refused."""
+    assert said in _refusal(write(more=more))
+
+
+def test_all_problems_are_reported_at_once(write: Write) -> None:
+    """Three mistakes on two nodes make three lines of one report."""
+    gpu = ', "agnet": 1, "agent": {"port": "x"}'
+    more = 'gateways = [("gateway-01", {"ssh_hostname": "198.18.0.21", "gateway": {}})]'
+
+    said = _refusal(write(gpu=gpu, more=more))
+
+    assert "agnet" in said
+    assert "agent.port" in said
+    assert "gateway-01: gateway.server_name is missing" in said
+
+
+def test_what_nodes_share_is_said_once(write: Write) -> None:
+    """The same mistake on two nodes is one line that names both."""
+    more = 'gpu_nodes = [("gpu-0%d" % n, {"ssh_hostname": "198.18.0.1%d" % n, "agnet": 1}) for n in (1, 2)]'
+
+    assert "gpu-01, gpu-02: agnet: unknown key" in _refusal(write(more=more))
+
+
+def test_one_box_may_have_two_roles(example: Fleet) -> None:
+    """Staging's edge is a gateway and a monitor."""
+    edge = load.from_file("inventory/staging.py")["staging-edge-01"]
+
+    assert edge.roles == ("gateways", "monitors")
+    assert edge.gateway
+    assert edge.prometheus
+    assert example["gpu-01"].roles == ("gpu_nodes",)
+
+
+def test_a_services_port_collides_with_the_gateways_on_one_box(write: Write) -> None:
+    """A GPU node that is also a gateway must not have two owners of a port."""
+    more: Any = 'gateways = [("gpu-01", {"gateway": {"server_name": "x", "port": 8188, "connect_timeout": "2s", '
+    more += '"shutdown_timeout": "1m", "worker_connections": 10}})]'
+
+    assert "gpu-01: port 8188 belongs to comfyui and gateway" in _refusal(write(more=more))
