@@ -1,0 +1,57 @@
+{
+  description = "The IPEX flake: Ollama and ComfyUI for Intel GPUs, and the drivers they need";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+
+  outputs =
+    { nixpkgs, ... }:
+    let
+      # The engines are for Intel GPUs, and PyTorch's XPU wheels are built for x86_64 only.
+      system = "x86_64-linux";
+
+      pkgs = import nixpkgs {
+        inherit system;
+        # The XPU wheels bring Intel's runtime libraries: redistributable, but not free.
+        # Who pins them accepts their licence; nothing else unfree gets in.
+        config.allowUnfreePredicate = package: (package.pname or "") == "torch-xpu";
+      };
+
+      wheels = builtins.fromJSON (builtins.readFile ./nix/torch-xpu-wheels.json);
+      pin-torch-xpu = pkgs.callPackage ./nix/pin-torch-xpu.nix { };
+      packages = {
+        ollama-ipex = pkgs.callPackage ./nix/ollama-ipex.nix { };
+        comfyui-ipex = pkgs.callPackage ./nix/comfyui-ipex.nix { inherit wheels; };
+        gpu-drivers = pkgs.callPackage ./nix/gpu-drivers.nix { };
+      };
+    in
+    {
+      packages.${system} = packages // {
+        # Not part of the contract: ComfyUI on the processor, for who asks for it by this name.
+        comfyui-cpu = pkgs.comfyui;
+      };
+
+      apps.${system}.pin-torch-xpu = {
+        type = "app";
+        program = "${pin-torch-xpu}/bin/pin-torch-xpu";
+        meta.description = "Pin the PyTorch XPU wheels into nix/torch-xpu-wheels.json";
+      };
+
+      # import, not callPackage: that adds `override` to the set, which is no check.
+      checks.${system} = import ./nix/checks.nix {
+        inherit packages pin-torch-xpu wheels;
+        inherit (pkgs) runCommand;
+      };
+
+      formatter.${system} = pkgs.nixfmt-tree;
+
+      devShells.${system}.default = pkgs.mkShell {
+        packages = [
+          pkgs.gnumake
+          pkgs.nix
+          pkgs.nixfmt-tree
+          pkgs.openssh
+          pkgs.python3
+        ];
+      };
+    };
+}
