@@ -182,6 +182,12 @@ def test_view_does_not_leave_its_directories(comfyui: Engine, query: str) -> Non
     assert comfyui.ask("GET", f"/view?{query}").status in {400, 403}
 
 
+def test_unforeseen_request_is_a_500(comfyui: Engine) -> None:
+    """What no handler foresaw ends the request and not the engine."""
+    assert comfyui.ask("GET", "/history?max_items=few").status == 500
+    assert comfyui.ask("GET", "/history").status == 200
+
+
 def test_foreign_origin_on_loopback_is_refused(comfyui: Engine) -> None:
     """A page elsewhere must not drive a local ComfyUI."""
     assert comfyui.ask("GET", "/queue", Origin="http://elsewhere.example").status == 403

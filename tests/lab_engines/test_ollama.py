@@ -6,13 +6,13 @@ import json
 import signal
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab_engines.engine_process import FLAKE, Engine, ollama_environment, running, until
+from tests.lab_engines.engine_process import FLAKE, Engine, ollama_environment, running
 
 ASKED: dict[str, Any] = {"model": "tinyllama", "prompt": "two words", "options": {"num_predict": 3}}
 LONG: dict[str, Any] = {"model": "tinyllama", "prompt": "long", "options": {"num_predict": 100_000}}
@@ -193,13 +193,14 @@ def test_many_streams_run_at_once(ollama: Engine) -> None:
 
 
 def test_full_queue_refuses_with_503(narrow: Engine) -> None:
-    """With a slot taken and a place in the queue taken, the next request is refused."""
-    with generating(narrow), ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(narrow.ask, "POST", "/api/generate", ASKED)
-        assert until(lambda: narrow.ask("POST", "/api/chat", {**ASKED, "messages": [{}]}).status == 503)
-        refused = narrow.ask("POST", "/api/generate", ASKED)
+    """With the slot taken and a queue of one, one of two more requests waits and the other is refused."""
+    with generating(narrow), ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(narrow.ask, "POST", "/api/generate", ASKED) for _ in range(2)]
+        (answered, *_), (waiting, *_) = wait(both, 5, FIRST_COMPLETED)
+        refused = answered.result()
         narrow.process.terminate()
-        assert waiting.exception(timeout=5)
+        assert isinstance(waiting.exception(5), ConnectionError)
+    assert refused.status == 503
     assert refused.json() == {"error": "server busy, please try again.  maximum pending requests exceeded"}
 
 

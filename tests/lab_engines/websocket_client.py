@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the example of RFC 6455, 1.3
@@ -22,7 +22,7 @@ class Client:
         )
         self.head = b"".join(iter(self._file.readline, b"\r\n")).decode()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         """Nothing to do: it is open."""
         return self
 

@@ -1,0 +1,8 @@
+"""Which revision of the flake an engine came from, so that an upgrade can be seen from outside."""
+
+from pathlib import Path
+
+
+def revision() -> str:
+    """Return what the flake's `version` file says."""
+    return (Path(__file__).resolve().parents[1] / "version").read_text().strip()
