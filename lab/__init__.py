@@ -1,0 +1,1 @@
+"""The fleet on one machine: real systemd, sshd and apt in containers, for demos, tests and measurements."""
