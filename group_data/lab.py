@@ -8,8 +8,8 @@ ssh_strict_host_key_checking = "yes"
 
 # The lab's own flake, packed by `python -m lab up`; `python -m lab flake` prints the pin.
 flake = {
-    "url": "http://198.18.0.1:3142/flake/ipex-flake-1.tar.gz",
-    "nar_hash": "sha256-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-f83af113.tar.gz",
+    "nar_hash": "sha256-+DrxE+92A5ilqzn1Xuji+tktULEUNBspnWf6mR/DFQQ=",
 }
 
 # Where a lab node keeps the trees that stand for its hardware.

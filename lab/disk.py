@@ -1,12 +1,11 @@
 """A node's disk: an overlay over the cached tree, a /var of its own, and what makes it this node."""
 
-import importlib.util
 import shutil
 import subprocess
 import uuid
 from pathlib import Path
 
-from lab import keys, mirror
+from lab import hardware, keys, mirror
 from lab.roster import Node
 from lab.state import STATE
 
@@ -47,9 +46,8 @@ def identify(node: Node) -> str:
 
 
 def fit_hardware(node: Node) -> None:
-    """Give a GPU node the trees that stand for its hardware."""
-    if "gpu_nodes" in node.roles and importlib.util.find_spec("lab.hardware"):
-        importlib.import_module("lab.hardware").install(changes(node.name), node.name)
+    """Give a node the trees that stand for its hardware."""
+    hardware.install(changes(node.name), node.name)
 
 
 def _place(node: Node, path: str, text: str, mode: int = 0o644) -> None:

@@ -1,7 +1,5 @@
 """The lab as a whole: `up`, `down`, and one node's power, for the command line and for tests."""
 
-import importlib
-import importlib.util
 import ipaddress
 import shutil
 import subprocess
@@ -12,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from lab import boot as power
-from lab import cgroups, disk, keys, machine, mirror, network, roster, state, tree
+from lab import cgroups, disk, keys, machine, mirror, network, pin, roster, state, tree
 from lab.roster import Node
 from lab.state import CACHE, STATE, LabError, Ledger, NodeRecord
 
@@ -67,8 +65,7 @@ def _ground(ledger: Ledger, announce: Announce) -> Path:
     network.create(ledger)
     if mirror.start(lower, ledger):
         announce(f"package mirror on http://{roster.MACHINE_ADDRESS}:{mirror.PORT}/")
-    if importlib.util.find_spec("lab.pin"):
-        importlib.import_module("lab.pin").publish(mirror.WWW)
+    pin.publish(mirror.WWW)
     return lower
 
 

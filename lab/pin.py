@@ -44,7 +44,7 @@ class Pin:
 
 
 def publish(www: Path, version: str | None = None) -> Pin:
-    """Write `www`/flake/ipex-flake-<version>.tar.gz, byte for byte the same for the same flake.
+    """Write `www`/flake/ipex-flake-<version>-<digest>.tar.gz, byte for byte the same for the same flake.
 
     Args:
         www: the root of what the lab's mirror serves.
@@ -54,7 +54,7 @@ def publish(www: Path, version: str | None = None) -> Pin:
         The pin of what was written.
     """
     with _flake(version) as tree:
-        pin = Pin(f"flake/{tree.name}.tar.gz", nar_hash(tree))
+        pin = _pin(tree)
         target = www / pin.path
         target.parent.mkdir(parents=True, exist_ok=True)
         # A node may be downloading it: it must never see half a file.
@@ -68,7 +68,14 @@ def publish(www: Path, version: str | None = None) -> Pin:
 def pin(version: str | None = None) -> Pin:
     """Return the pin that `publish` would return, and write nothing."""
     with _flake(version) as tree:
-        return Pin(f"flake/{tree.name}.tar.gz", nar_hash(tree))
+        return _pin(tree)
+
+
+def _pin(tree: Path) -> Pin:
+    """Name the tarball by its content: Nix takes one URL's tarball from its own cache for an hour (tarball-ttl)."""
+    found = nar_hash(tree)
+    digest = base64.b64decode(found.removeprefix("sha256-")).hex()
+    return Pin(f"flake/{tree.name}-{digest[:8]}.tar.gz", found)
 
 
 def nar_hash(directory: Path) -> str:

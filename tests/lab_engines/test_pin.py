@@ -57,7 +57,7 @@ def test_another_version_is_another_flake(tmp_path: Path) -> None:
         member = archive.extractfile("ipex-flake-2/version")
         assert member
         assert member.read() == b"2\n"
-    assert second.path == "flake/ipex-flake-2.tar.gz"
+    assert second.path.startswith("flake/ipex-flake-2-")
     assert second.nar_hash != pin.pin().nar_hash
 
 
