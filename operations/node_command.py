@@ -41,7 +41,8 @@ def _done(answer: dict[str, Any]) -> Iterator[str]:
 
 def _failed(answer: dict[str, Any]) -> Iterator[str]:
     for failure in answer.get("failures", ()):
-        cure = f" {failure['cure']}" if failure.get("cure") else ""
-        yield f"{failure['what']}: {failure['why']}{cure}"
+        yield f"{failure['what']}: {failure['why']}"
+        if failure.get("cure"):
+            yield f"  To do: {failure['cure']}"
     if answer.get("rolled_back"):
         yield f"Rolled back: the node serves generation {answer.get('from') or 'none'} as before."

@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[1]
 )
 def test_linter_is_content(command: list[str]) -> None:
     """What the linter prints is what there is to mend."""
-    result = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout + result.stderr

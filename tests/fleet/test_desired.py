@@ -100,9 +100,7 @@ def test_a_third_service_appears_everywhere(example: Fleet) -> None:
 
 def test_a_changed_port_leaves_no_trace_of_the_old_one(example: Fleet) -> None:
     """A port is written once: changed there, the old number is nowhere on any node."""
-    nodes = tuple(
-        dataclasses.replace(node, agent=dataclasses.replace(node.agent, port=7777)) for node in example.nodes
-    )
+    nodes = tuple(dataclasses.replace(node, agent=dataclasses.replace(node.agent, port=7777)) for node in example.nodes)
     fleet = dataclasses.replace(example, nodes=nodes)
 
     for node in fleet.nodes:

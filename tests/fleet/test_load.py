@@ -74,7 +74,10 @@ def test_a_node_overrides_its_environment() -> None:
         (', "agent": {"port": 8188}', "gpu-01: port 8188 belongs to agent and comfyui"),
         (', "node_overrides": {"olama": {}}', "gpu-01: node_overrides.olama: unknown service"),
         (', "node_overrides": {"ollama": {"memory_mx": "1G"}}', "services.ollama.memory_mx: unknown key. Did you mean"),
-        (', "node_overrides": {"ollama": {"memory_max": "8 GB"}}', "services.ollama.memory_max is '8 GB'. Write it like 8G"),
+        (
+            ', "node_overrides": {"ollama": {"memory_max": "8 GB"}}',
+            "services.ollama.memory_max is '8 GB'. Write it like 8G",
+        ),
         (', "node_overrides": {"ollama": {"engine": "olama"}}', "not one of ollama, comfyui, http"),
         (', "node_overrides": {"ollama": {"model": None}}', "services.ollama.model is missing"),
         (', "node_overrides": {"ollama": {"exec_paths": "/nix"}}', "services.ollama.exec_paths is '/nix', not a list"),
