@@ -1,0 +1,171 @@
+"""`ipex-node agent`: what gateways and monitors ask this node. Needs no privilege."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ipex_node import exposition, gpu, settings
+from ipex_node.failure import FailedError, failed
+from ipex_node.gpu import Sample
+from ipex_node.readiness import Readiness
+from ipex_node.world import progress
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from ipex_node.settings import Settings
+    from ipex_node.world import World
+
+CONVERSATIONS = 16
+"""At once; a few gateways and monitors ask once a second or less."""
+IDLE_SECONDS = 10.0
+"""A connection that says nothing for so long is closed."""
+_JSON = "application/json"
+
+
+def serve(world: World) -> dict[str, Any]:
+    """Answer until SIGTERM.
+
+    Raises:
+        FailedError: The node has no settings yet, or its port is taken.
+    """
+    node = settings.load(world.paths.settings)
+    if node.node is None:
+        raise failed(str(world.paths.settings), "does not exist", "deploy this node first")
+    agent = Agent(world, node)
+    try:
+        server = Server(("", node.agent_port), agent)
+    except OSError as error:
+        raise failed(f"port {node.agent_port}", f"cannot be listened on: {error.strerror}") from error
+    signal.signal(signal.SIGTERM, _stop)
+    progress(f"agent of {node.node} on port {server.server_port}")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass  # the way it is meant to end
+    finally:
+        server.server_close()
+    return {"ok": True, "failures": []}
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+class Agent:
+    """Knows every answer.
+
+    Args:
+        world: The node.
+        node: Its settings.
+    """
+
+    def __init__(self, world: World, node: Settings) -> None:
+        self._world = world
+        self._node = node
+        self._readiness = Readiness(world.paths, node.services)
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """Return status, content type and body for a path."""
+        if path == "/metrics":
+            text = exposition.text(self._samples(), self._node.metrics)
+            return 200, exposition.CONTENT_TYPE, text.encode()
+        if path == "/ready":
+            ready = self._readiness.answer()
+            return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()
+        if path == "/healthz":
+            return 200, _JSON, b'{"ok": true}'
+        return 404, _JSON, b'{"error": "there are /metrics, /ready and /healthz"}'
+
+    def _samples(self) -> Iterator[Sample]:
+        ready = self._readiness.answer()
+        generation = ready["generation"] or ""
+        named = {"node": self._node.node or "", "environment": self._node.environment, "generation": generation}
+        yield Sample("ipex_node_info", named, 1)
+        yield Sample("ipex_node_in_rotation", {}, float(ready["ready"]))
+        for service, up in ready["services"].items():
+            yield Sample("ipex_service_up", {"service": service}, float(up))
+        yield from gpu.samples(self._node.sysfs)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves with a bounded number of threads: who comes too many is told to come again.
+
+    Args:
+        address: Host and port.
+        agent: Knows every answer.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], agent: Agent) -> None:
+        super().__init__(address, _Handler)
+        self.agent = agent
+        self._free = threading.BoundedSemaphore(CONVERSATIONS)
+
+    def server_bind(self) -> None:
+        """Listen without asking for the machine's name in DNS, as http.server would."""
+        self.allow_reuse_address = True
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "", int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's types
+        """Take a thread if one is free."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
+        """Give the thread back in any case."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
+        """Say in one line what went wrong: a client that has gone is no news for a page of traceback."""
+        progress(f"{client_address}: {sys.exc_info()[1]!r} on {request!r}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    connection: socket.socket
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer without the body."""
+        self._answer(with_body=False)
+
+    def _answer(self, *, with_body: bool) -> None:
+        try:
+            status, kind, body = self.server.agent.answer(self.path.partition("?")[0])
+        except FailedError as error:
+            answer = {"ok": False, "failures": [one.as_json() for one in error.failures]}
+            status, kind, body = 500, _JSON, json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Name the program, not Python's version."""
+        return "ipex-node"
+
+    def log_message(self, *_words: object) -> None:
+        """Log nothing: what is asked every second is no news."""

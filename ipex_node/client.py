@@ -1,0 +1,155 @@
+"""HTTP as a service's client sees it: one address, one deadline, cookies kept."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ipex_node import websocket
+from ipex_node.failure import FailedError, failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LIMIT = 16 * 1024 * 1024
+"""Longest answer read, in bytes: a service that says more is not the one that was asked."""
+NODE_HEADER = "X-Ipex-Node"
+"""Response header in which the gateway names the node that answered."""
+
+
+class Client:
+    """Asks one service.
+
+    Args:
+        base_url: Scheme, address and port; only http, for this is loopback or the fleet's own network.
+        deadline: Moment of `time.monotonic()` at which every question ends.
+        prefix: Path before every path, as a gateway has it.
+        host: Name sent as Host; the address without it.
+    """
+
+    def __init__(self, base_url: str, deadline: float, prefix: str = "", host: str = "") -> None:
+        address = urlsplit(base_url)
+        if address.scheme != "http" or not address.hostname:
+            raise failed(base_url, "is no http:// address", "correct it in the settings")
+        self._host, self._port = address.hostname, address.port or 80
+        self._prefix = prefix.rstrip("/")
+        self._named = {"Host": host} if host else {}
+        self._deadline = deadline
+        self._cookies: dict[str, str] = {}
+        self.node = ""
+        """The node that answered last, where a gateway names it."""
+
+    def get(self, path: str) -> bytes:
+        """Return the body of a 200 answer."""
+        return self._whole("GET", path, None)
+
+    def get_json(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
+        """Return the JSON of a 200 answer."""
+        return self._json("GET", path, None)
+
+    def post_json(self, path: str, question: object) -> Any:  # noqa: ANN401 - JSON is anything
+        """Send JSON and return the JSON of a 200 answer."""
+        return self._json("POST", path, question)
+
+    def stream(self, path: str, question: object) -> Iterator[tuple[int, bytes]]:
+        """Send JSON and yield each line of the answer as it comes, with the number of its arrival.
+
+        Lines that share a number came in one piece: something on the way had collected them.
+        """
+        with self._asking("POST", path) as connection:
+            answer = self._ask(connection, "POST", path, question)
+            rest, arrival = b"", 0
+            while piece := self._piece(connection, answer):
+                arrival += 1
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from ((arrival, line) for line in lines if line.strip())
+            if rest.strip():
+                yield arrival, rest
+
+    def websocket(self, path: str) -> websocket.WebSocket:
+        """Open a websocket."""
+        with self._asking("WEBSOCKET", path):
+            opened = websocket.connect((self._host, self._port), self._prefix + path, self._headers(), self._deadline)
+        self._learn(opened.answer)
+        return opened
+
+    def left(self) -> float:
+        """Return the seconds until the deadline, at least a little, so that a socket accepts it."""
+        return max(0.01, self._deadline - time.monotonic())
+
+    def _json(self, method: str, path: str, question: object) -> Any:  # noqa: ANN401 - JSON is anything
+        body = self._whole(method, path, question)
+        try:
+            return json.loads(body)
+        except ValueError as error:
+            raise failed(self._name(method, path), f"answers no JSON but {body[:80]!r}") from error
+
+    def _whole(self, method: str, path: str, question: object) -> bytes:
+        with self._asking(method, path) as connection:
+            return self._ask(connection, method, path, question).read(_LIMIT)
+
+    def _asking(self, method: str, path: str) -> _Asking:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self.left())
+        return _Asking(connection, self._name(method, path))
+
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, question: object
+    ) -> http.client.HTTPResponse:
+        body = None if question is None else json.dumps(question).encode()
+        headers = self._headers() | ({"Content-Type": "application/json"} if body else {})
+        connection.request(method, self._prefix + path, body, headers)
+        answer = connection.getresponse()
+        self._learn(list(answer.headers.items()))
+        if answer.status != 200:
+            said = answer.read(300).decode(errors="replace").strip()
+            raise failed(self._name(method, path), f"answers {answer.status} {answer.reason}: {said[:300]}")
+        return answer
+
+    def _piece(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> bytes:
+        if connection.sock is not None:
+            connection.sock.settimeout(self.left())
+        if time.monotonic() >= self._deadline:
+            raise TimeoutError
+        return answer.read1(65536)
+
+    def _headers(self) -> dict[str, str]:
+        cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+        return self._named | ({"Cookie": cookies} if cookies else {})
+
+    def _learn(self, headers: list[tuple[str, str]]) -> None:
+        """Keep cookies, whatever their path: this client asks one service only."""
+        for name, value in headers:
+            if name.lower() == "set-cookie":
+                key, _, content = value.partition(";")[0].partition("=")
+                self._cookies[key.strip()] = content.strip()
+            elif name.lower() == NODE_HEADER.lower():
+                self.node = value
+
+    def _name(self, method: str, path: str) -> str:
+        host = self._named.get("Host", "")
+        return f"{method} http://{self._host}:{self._port}{self._prefix}{path}" + (f" (Host: {host})" if host else "")
+
+
+class _Asking:
+    """Closes the connection in any case, and says in words what broke it."""
+
+    def __init__(self, connection: http.client.HTTPConnection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    def __enter__(self) -> http.client.HTTPConnection:
+        return self._connection
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._connection.close()
+        if error is None or isinstance(error, FailedError):
+            return
+        if isinstance(error, TimeoutError):
+            raise failed(self._name, "no answer before the deadline") from error
+        if isinstance(error, OSError):
+            raise failed(self._name, f"no answer: {error.strerror or error}") from error
+        if isinstance(error, http.client.HTTPException):
+            raise failed(self._name, f"broken answer: {type(error).__name__}: {error}") from error

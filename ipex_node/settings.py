@@ -1,0 +1,119 @@
+"""The node's settings, written by the deploy."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipex_node.failure import failed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Service:
+    """One engine this node runs.
+
+    Attributes:
+        name: Name in the catalogue of services.
+        port: Port on loopback.
+        health_path: Path that answers 200 when the API is up.
+    """
+
+    name: str
+    port: int
+    health_path: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """One path of the gateway.
+
+    Attributes:
+        service: Name in the catalogue of services.
+        engine: What is asked of it.
+        path: The prefix under which the gateway offers it.
+        model: Model that must generate, if any.
+    """
+
+    service: str
+    engine: str
+    path: str
+    model: str | None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The way in from outside, as verify takes it.
+
+    Attributes:
+        base_url: Scheme, address and port of the gateway.
+        host: Name sent as Host.
+        routes: What must work.
+    """
+
+    base_url: str
+    host: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What this program must know about its node.
+
+    Attributes:
+        node: The node's name; none before the first deploy.
+        environment: prod, staging, lab.
+        revision: Revision of the deploy's data, if it says one.
+        agent_port: Port of the agent.
+        sysfs: Where sysfs is; a node without a GPU may show a tree of plain files.
+        services: Engines on this node.
+        gateway: What verify checks; none where the node is no gateway.
+        metrics: Family to its `kind` and `help`, from the one table of metrics.
+    """
+
+    node: str | None = None
+    environment: str = ""
+    revision: str | None = None
+    agent_port: int = 9090
+    sysfs: Path = Path("/sys")
+    services: tuple[Service, ...] = ()
+    gateway: Gateway | None = None
+    metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def load(path: Path) -> Settings:
+    """Return the settings in a file; those of a node without any where the file does not exist yet.
+
+    Raises:
+        FailedError: The file is there and cannot be understood.
+    """
+    try:
+        return _settings(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Settings()
+    except KeyError as missing:
+        raise failed(str(path), f"key {missing} is missing", "deploy again: the file is generated") from missing
+    except (ValueError, TypeError, AttributeError) as error:
+        raise failed(str(path), f"cannot be understood: {error}", "deploy again: the file is generated") from error
+
+
+def _settings(raw: dict[str, Any]) -> Settings:
+    return Settings(
+        node=raw["node"],
+        environment=raw["environment"],
+        revision=raw.get("revision"),
+        agent_port=int(raw["agent"]["port"]),
+        sysfs=Path(raw["paths"]["sysfs"]),
+        services=tuple(Service(one["name"], int(one["port"]), one["health_path"]) for one in raw["services"]),
+        gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
+        metrics=raw.get("metrics", {}),
+    )
+
+
+def _gateway(raw: dict[str, Any]) -> Gateway:
+    routes = (Route(one["service"], one["engine"], one["path"], one.get("model")) for one in raw["routes"])
+    return Gateway(raw["base_url"], raw["host"], tuple(routes))

@@ -1,0 +1,62 @@
+"""`ipex-node status`: what the node has, and where it differs from what it should have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ipex_node import drift, settings, store
+from ipex_node.drift import Drift
+from ipex_node.failure import FailedError
+from ipex_node.manifest import Manifest
+from ipex_node.settings import Settings
+from ipex_node.systemd import Systemd
+
+if TYPE_CHECKING:
+    from ipex_node.paths import Paths
+    from ipex_node.world import World
+
+
+def _settings(paths: Paths) -> Settings:
+    """Read the settings; somebody's edit of them is drift to be mended and must not hide the rest."""
+    try:
+        return settings.load(paths.settings)
+    except FailedError:
+        return Settings()
+
+
+def _current(world: World, current: str | None) -> tuple[Manifest, dict[str, str], list[Drift]]:
+    """Read the current generation; that it is damaged is an answer, too."""
+    try:
+        return store.manifest(world.paths, current), store.closures(world.paths, current), []
+    except FailedError as error:
+        return Manifest(), {}, [Drift("generation", current or "", str(error))]
+
+
+def status(world: World) -> dict[str, Any]:
+    """Return the node's answer to the one question a deploy asks it.
+
+    `ok` says that the question could be answered; differences are data, in `drift`.
+    """
+    paths = world.paths
+    node = _settings(paths)
+    current = store.linked(paths.current)
+    manifest, closures, damage = _current(world, current)
+    differences = [
+        *damage,
+        *drift.of_files(paths, manifest),
+        *drift.of_closures(paths, closures),
+        *drift.of_units(manifest, Systemd(world.run).states(manifest.units)),
+    ]
+    return {
+        "ok": True,
+        "failures": [],
+        "node": node.node,
+        "environment": node.environment,
+        "revision": node.revision,
+        "generation": current,
+        "previous": store.linked(paths.previous),
+        "staged": store.staged(paths),
+        "verified": paths.verified.read_text() if paths.verified.exists() else None,
+        "closures": closures,
+        "drift": [difference.as_json() for difference in differences],
+    }

@@ -1,0 +1,112 @@
+"""Staged generations on the node, and which of them is current."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ipex_node import files
+from ipex_node.failure import failed
+from ipex_node.manifest import Manifest, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ipex_node.paths import Paths
+
+
+def directory(paths: Paths, identity: str) -> Path:
+    """Return where a generation is staged."""
+    return paths.generations / identity
+
+
+def staged(paths: Paths) -> list[str]:
+    """Return the names of all completely staged generations."""
+    return sorted(path.parent.name for path in paths.generations.glob("[0-9a-f]*/closures.json"))
+
+
+def linked(link: Path) -> str | None:
+    """Return the generation that `current` or `previous` names; none where there is none."""
+    return link.readlink().name if link.is_symlink() else None
+
+
+def manifest(paths: Paths, identity: str | None) -> Manifest:
+    """Return a staged generation's manifest; an empty one for none.
+
+    Raises:
+        FailedError: It is not staged, or its manifest is not the one its name says.
+    """
+    if identity is None:
+        return Manifest()
+    path = directory(paths, identity) / "manifest.json"
+    try:
+        found = parse(path.read_bytes(), str(path))
+    except FileNotFoundError as error:
+        known = ", ".join(staged(paths)) or "none"
+        raise failed(identity, f"is not staged on this node; staged: {known}", "deploy again") from error
+    if found.id != identity:
+        raise failed(str(path), f"was changed: its digest is {found.id}", "deploy again")
+    return found
+
+
+def closures(paths: Paths, identity: str | None) -> dict[str, str]:
+    """Return a staged generation's realised closures: profile to store path.
+
+    Raises:
+        FailedError: Staging has not reached its end.
+    """
+    if identity is None:
+        return {}
+    path = directory(paths, identity) / "closures.json"
+    try:
+        found: dict[str, str] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise failed(identity, "its staging has not reached its end", "deploy again") from error
+    return found
+
+
+def commit(paths: Paths, identity: str) -> None:
+    """Make a generation current and the one before it previous."""
+    before = linked(paths.current)
+    if before == identity:
+        return
+    if before is not None:
+        point(paths.previous, before)
+    point(paths.current, identity)
+
+
+def point(link: Path, identity: str | None) -> None:
+    """Point `current` or `previous` to a generation, or to none."""
+    if identity is None:
+        link.unlink(missing_ok=True)
+    elif linked(link) != identity:
+        files.link(link, f"generations/{identity}")
+
+
+@contextmanager
+def locked(paths: Paths, command: str) -> Iterator[None]:
+    """Hold the node's lock: one change at a time.
+
+    Raises:
+        FailedError: Somebody else holds it; the message says who.
+    """
+    files.make_directory(paths.state)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "another process"
+            raise failed("the node is locked", f"{holder} is at work", "wait for it, then try again") from error
+        since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"ipex-node {command} (process {os.getpid()}, since {since})".encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""`ipex-node verify`: the whole way a user takes, through the gateway."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ipex_node import engines, files, settings
+from ipex_node.client import Client
+from ipex_node.failure import FailedError, Failure, failed
+
+if TYPE_CHECKING:
+    from ipex_node.settings import Gateway, Route
+    from ipex_node.world import World
+
+ROUTE_SECONDS = 120.0
+"""Time for one route: a model may have to be loaded first."""
+
+
+def verify(world: World, record: str | None) -> dict[str, Any]:
+    """Use every route of the gateway as a user would.
+
+    Args:
+        world: The node, a gateway.
+        record: Text to keep as proof of a full success; a failure removes it.
+
+    Raises:
+        FailedError: The node is no gateway.
+    """
+    gateway = settings.load(world.paths.settings).gateway
+    if gateway is None:
+        raise failed("verify", "this node has no gateway to verify", "run it on a node with the role gateways")
+    failures: list[Failure] = []
+    routes = [_route(gateway, route, failures) for route in gateway.routes]
+    if failures:
+        world.paths.verified.unlink(missing_ok=True)
+    elif record is not None:
+        files.write(world.paths.verified, record.encode())
+    return {"ok": not failures, "failures": [failure.as_json() for failure in failures], "routes": routes}
+
+
+def _route(gateway: Gateway, route: Route, failures: list[Failure]) -> dict[str, Any]:
+    started = time.monotonic()
+    client = Client(gateway.base_url, started + ROUTE_SECONDS, route.path, gateway.host)
+    found: tuple[Failure, ...] = ()
+    try:
+        engines.prove(route.engine, client, engines.API_PATHS[route.engine], route.model, streaming=True)
+    except FailedError as error:
+        found = error.failures
+    backend = f" on {client.node}" if client.node else ""
+    failures += [Failure(f"route {route.path}{backend}: {one.what}", one.why, one.cure) for one in found]
+    return {
+        "service": route.service,
+        "path": route.path,
+        "ok": not found,
+        "backend": client.node or None,
+        "seconds": round(time.monotonic() - started, 3),
+    }

@@ -1,0 +1,121 @@
+"""How engines prove that they work, against a server of a few lines."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ipex_node import engines
+from ipex_node.client import Client
+from ipex_node.failure import FailedError
+from tests.ipex_node.tiny_server import Handler, Server, frame, running
+
+SECONDS = 0.2
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A healthy Ollama and ComfyUI in one."""
+    with running() as one:
+        one.answers = {
+            "GET /api/tags": lambda it: it.say(200, {"models": [{"name": "tiny:latest"}]}),
+            "POST /api/generate": lambda it: it.chunks(b'{"response":"a"}\n', b'{"done":', b"true}\n"),
+            "GET /system_stats": lambda it: it.say(
+                200, {"devices": [{"type": "xpu"}]}, Set_Cookie="comfy_node=n1; Path=/", X_Ipex_Node="gpu-07"
+            ),
+            "POST /prompt": lambda it: it.say(200, {"prompt_id": "p1", "node_errors": {}}),
+            "GET /ws": lambda it: it.upgrade(event("status"), event("execution_success", prompt_id="p1")),
+            "GET /history/p1": lambda it: it.say(200, {"p1": {"outputs": {"2": {}}}}),
+        }
+        yield one
+
+
+def event(kind: str, **data: object) -> bytes:
+    """Return an event of ComfyUI as a frame."""
+    return frame(1, json.dumps({"type": kind, "data": data}).encode())
+
+
+def prove(server: Server, engine: str, model: str | None = "tiny", *, streaming: bool = False) -> Client:
+    """Ask, with little time."""
+    client = Client(server.url, time.monotonic() + SECONDS)
+    engines.prove(engine, client, engines.API_PATHS[engine], model, streaming=streaming)
+    return client
+
+
+def test_ollama_generates(server: Server) -> None:
+    """A model that is there and a stream that ends with done, in several pieces, are proof."""
+    prove(server, "ollama", streaming=True)
+    assert server.bodies[-1]["model"] == "tiny"
+
+
+def test_ollama_without_the_model(server: Server) -> None:
+    """The failure names the models that are there."""
+    with pytest.raises(FailedError, match="model other is not there; there are: tiny:latest"):
+        prove(server, "ollama", "other")
+
+
+def hang(_: Handler) -> None:
+    """Answer nothing for longer than the client waits."""
+    time.sleep(SECONDS + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda it: it.chunks(b'{"response":"a"}\n'), "ended before it was done"),
+        (lambda it: it.chunks(b'{"error":"device lost"}\n'), "device lost"),
+        (lambda it: it.chunks(b"<html>"), "no JSON"),
+        (lambda it: it.say(503, {"error": "busy"}), "503 Service Unavailable: .*busy"),
+        (hang, "no answer before the deadline"),
+    ],
+)
+def test_ollama_that_does_not_generate(server: Server, answer: object, why: str) -> None:
+    """An API that lists models is not health: each way to fail at work is told."""
+    assert callable(answer)
+    server.answers["POST /api/generate"] = answer
+    with pytest.raises(FailedError, match=why):
+        prove(server, "ollama")
+
+
+def test_collected_stream_is_refused(server: Server) -> None:
+    """Through a gateway, a stream in one piece means that somebody collects it."""
+    server.answers["POST /api/generate"] = lambda it: it.chunks(b'{"response":"a"}\n{"done":true}\n')
+    prove(server, "ollama")
+    with pytest.raises(FailedError, match="in one piece"):
+        prove(server, "ollama", streaming=True)
+
+
+def test_comfyui_finishes_a_prompt(server: Server) -> None:
+    """The prompt and the websocket carry one client id and the cookie of the first answer."""
+    client = prove(server, "comfyui")
+    asked = dict(server.seen)
+    assert asked["GET /ws"]["Cookie"] == asked["POST /prompt"]["Cookie"] == "comfy_node=n1"
+    assert set(engines.graph()) == set(server.bodies[-2]["prompt"])
+    assert client.node == "gpu-07"
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "why"),
+    [
+        ("GET /system_stats", lambda it: it.say(200, {"devices": []}), "no device"),
+        ("POST /prompt", lambda it: it.say(400, {"error": {"message": "bad graph"}}), "bad graph"),
+        ("GET /ws", lambda it: it.upgrade(event("execution_error", prompt_id="p1", x="lost")), "execution_error.*lost"),
+        ("GET /ws", lambda it: it.upgrade(event("execution_start", prompt_id="p1")), "heard in .*: execution_start"),
+        ("GET /ws", lambda it: it.say(200, {}), "answers 200 OK, no websocket"),
+        ("GET /ws", lambda it: it.upgrade(proof="wrong"), "without the proof"),
+        ("GET /history/p1", lambda it: it.say(200, {}), "left no output"),
+    ],
+)
+def test_comfyui_that_does_not_work(server: Server, path: str, answer: object, why: str) -> None:
+    """Each step of a prompt has a failure of its own."""
+    assert callable(answer)
+    server.answers[path] = answer
+    with pytest.raises(FailedError, match=why):
+        prove(server, "comfyui")
+
+
+def test_silent_port_is_named() -> None:
+    """Nobody listening is told with the address."""
+    with pytest.raises(FailedError, match=r"GET http://127.0.0.1:1/: no answer: Connection refused"):
+        Client("http://127.0.0.1:1", time.monotonic() + 1).get("/")

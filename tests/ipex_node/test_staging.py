@@ -1,0 +1,89 @@
+"""Bringing a generation to the node."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipex_node import staging, store
+from ipex_node.failure import FailedError
+from ipex_node.manifest import parse
+from tests.ipex_node.fake_node import OLLAMA, PROFILE, FakeNode
+
+Bundle = Callable[..., Path]
+UNIT_FILE = f"etc/systemd/system/{OLLAMA}"
+
+
+def test_stage_touches_no_service(node: FakeNode, make: Bundle) -> None:
+    """Staging asks Nix, never systemd, and installs nothing."""
+    node.stage(make())
+    assert {command[0] for command in node.asked} == {"nix"}
+    assert not node.on(UNIT_FILE).exists()
+
+
+def test_stage_twice_asks_nix_once(node: FakeNode, make: Bundle) -> None:
+    """A closure that is there is not realised again."""
+    node.stage(make())
+    answer = staging.stage(node.world, make())
+    assert not answer["changed"]
+    assert len(node.asked) == 1
+
+
+def test_node_without_closures_needs_no_nix(node: FakeNode, make: Bundle) -> None:
+    """A gateway or a monitor runs no Nix."""
+    node.breaks = ["nix"]
+    identity = node.stage(make(change=lambda raw: raw.update(closures={})))
+    assert store.staged(node.world.paths) == [identity]
+
+
+def test_damaged_stage_is_mended(node: FakeNode, make: Bundle) -> None:
+    """Staging again replaces rotten files and removes foreign ones."""
+    identity = node.stage(make())
+    root = node.on(f"/var/lib/ipex/generations/{identity}/root")
+    (root / UNIT_FILE).write_text("rotten")
+    (root / "etc/foreign").write_text("x")
+    answer = staging.stage(node.world, make())
+    assert answer["changed"]
+    assert (root / UNIT_FILE).read_text() == "ollama 1"
+    assert not (root / "etc/foreign").exists()
+
+
+def test_every_wrong_file_of_a_bundle_is_named(node: FakeNode, make: Bundle) -> None:
+    """Damaged, missing and extra files are reported together, and nothing is kept."""
+    here = make()
+    (here / "root" / UNIT_FILE).write_text("rotten")
+    (here / "root/etc/ipex/node.json").unlink()
+    (here / "root/etc/foreign").write_text("x")
+    with pytest.raises(FailedError) as error:
+        node.stage(here)
+    assert {one.what for one in error.value.failures} == {f"/{UNIT_FILE}", "/etc/ipex/node.json", "/etc/foreign"}
+    assert store.staged(node.world.paths) == []
+
+
+def test_failing_nix_says_why(node: FakeNode, make: Bundle) -> None:
+    """Nix' last words are in the failure, and the generation does not count as staged."""
+    node.breaks = ["nix "]
+    with pytest.raises(FailedError, match="broken on purpose"):
+        node.stage(make())
+    assert store.staged(node.world.paths) == []
+
+
+def test_locked_node_says_who_is_at_work(node: FakeNode, make: Bundle) -> None:
+    """A second change is refused and names the first."""
+    with store.locked(node.world.paths, "activate 0123"), pytest.raises(FailedError, match="activate 0123"):
+        node.stage(make())
+
+
+@pytest.mark.parametrize("path", ["etc/x", "/etc/../x", "/etc//x", "/"])
+def test_path_that_leaves_the_root_is_refused(path: str) -> None:
+    """The manifest decides what root writes: only plain absolute paths."""
+    entry = '{"sha256": "", "mode": "0644", "owner": "root", "group": "root"}'
+    with pytest.raises(FailedError, match="no plain absolute path"):
+        parse(f'{{"format": 1, "node": "x", "files": {{"{path}": {entry}}}}}', "manifest.json")
+
+
+def test_closure_is_recorded_with_its_store_path(node: FakeNode, make: Bundle) -> None:
+    """closures.json says where the profile will lead."""
+    identity = node.stage(make())
+    recorded = store.closures(node.world.paths, identity)
+    assert Path(recorded[PROFILE]).parent == node.on("/nix/store")
