@@ -1,0 +1,18 @@
+"""How exposed each unit may be at most (systemd-analyze security, lower is better), and on which kind of node it runs.
+
+The best others, by the same tool: nixpkgs' ollama 1.4 and comfyui 1.6, Debian's own nginx 9.4 and prometheus 3.9.
+"""
+
+EXPOSURE = {
+    "ollama-ipex": ("gpu-01", 1.3),
+    "comfyui-ipex": ("gpu-01", 1.3),
+    "ipex-agent": ("gpu-01", 1.0),
+    "prometheus-node-exporter": ("gpu-01", 1.5),
+    "nginx": ("gateway-01", 1.5),
+    "prometheus": ("monitor-01", 1.2),
+}
+
+
+def score(said: str) -> float:
+    """Read the number out of `Overall exposure level for X.service: 1.2 OK`."""
+    return float(said.rsplit(".service:", 1)[1].split()[0])
