@@ -21,6 +21,7 @@ from fleet.model import (
     Flake,
     Fleet,
     Gateway,
+    Nix,
     Node,
     NodeExporter,
     Paths,
@@ -52,6 +53,7 @@ class NodeData:
     address: str | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
     drivers: str | None = None
+    nix: Nix | None = None
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
 

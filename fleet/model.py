@@ -29,6 +29,19 @@ class Flake:
 
 
 @dataclass(frozen=True)
+class Nix:
+    """Where Nix fetches from, in nix.conf's own terms; None keeps Nix's own default.
+
+    Attributes:
+        substituters: binary caches, first asked first; an empty list builds everything on the node.
+        trusted_public_keys: keys whose signatures are believed.
+    """
+
+    substituters: tuple[str, ...] | None = None
+    trusted_public_keys: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Requirements:
     """What a node must be before anything is installed on it.
 
@@ -188,6 +201,7 @@ class Node:
         roles: what it does.
         services: the engines it runs; empty unless it is a GPU node.
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
+        nix: where Nix fetches from, on a GPU node.
         gateway: nginx' settings where it is a gateway.
         prometheus: Prometheus' settings where it is a monitor.
     """
@@ -202,6 +216,7 @@ class Node:
     paths: Paths
     services: tuple[Service, ...] = ()
     drivers: str | None = None
+    nix: Nix | None = None
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
 

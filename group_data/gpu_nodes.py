@@ -79,5 +79,9 @@ services = {
     },
 }
 
+# Where Nix fetches what is built already, in nix.conf's own terms: substituters, trusted_public_keys. What is left
+# out keeps Nix's default.
+nix = {}
+
 # The flake's user-space drivers, linked as /run/opengl-driver, where Nix-built programs look for them.
 drivers = "gpu-drivers"

@@ -12,6 +12,9 @@ flake = {
     "nar_hash": "sha256-+DrxE+92A5ilqzn1Xuji+tktULEUNBspnWf6mR/DFQQ=",
 }
 
+# The lab has no route to a binary cache, and builds its three small packages itself.
+nix = {"substituters": []}
+
 # Where a lab node keeps the trees that stand for its hardware.
 paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "render_node": None}
 

@@ -36,17 +36,19 @@ class Nix:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    def realise(self, reference: str, out_link: Path) -> str:
+    def realise(self, reference: str, out_link: Path, configuration: Path) -> str:
         """Build or fetch a closure and return its store path.
 
         Args:
             reference: A flake reference with its attribute.
             out_link: Link to the result; Nix registers it as a root, so that no garbage collection takes it.
+            configuration: A nix.conf that holds for this call; it need not exist.
 
         Raises:
             FailedError: Nix could not; its last words say why.
         """
-        done = self._run(["nix", *_FEATURES, "build", "--out-link", str(out_link), reference], show=True)
+        environment = ["env", f"NIX_USER_CONF_FILES={configuration}"]
+        done = self._run([*environment, "nix", *_FEATURES, "build", "--out-link", str(out_link), reference], show=True)
         if done.returncode == 127:
             raise failed("nix", done.complaint, "install nix-bin and nix-setup-systemd")
         if done.returncode != 0:

@@ -147,10 +147,12 @@ def _realise(world: World, manifest: Manifest) -> dict[str, str]:
             if not out_link.exists():
                 progress(f"realise {reference}")
                 files.make_directory(out_link.parent)
-                realised[profile] = Nix(world.run).realise(reference, out_link)
+                # The generation's own nix.conf is not installed yet, and already says where to fetch from.
+                realised[profile] = Nix(world.run).realise(reference, out_link, target / "root/etc/nix/nix.conf")
             found[profile] = os.path.realpath(out_link)
         except FailedError as error:
             failures += error.failures
+            break  # the others come from the same flake, and may take hours to say the same
     if failures:
         raise FailedError(*failures)
     text = json.dumps(found, sort_keys=True).encode()

@@ -56,4 +56,4 @@ def _commands(fleet: Fleet, inventory: Path) -> Iterator[str]:
 
 
 def _row(left: str, right: str) -> str:
-    return f"  {left:<50}  {right}"
+    return f"  {left:<52}  {right}"

@@ -15,4 +15,4 @@ EXPOSURE = {
 
 def score(said: str) -> float:
     """Read the number out of `Overall exposure level for X.service: 1.2 OK`."""
-    return float(said.rsplit(".service:", 1)[1].split()[0])
+    return float(said.rsplit(".service:", maxsplit=1)[-1].split(maxsplit=1)[0])

@@ -30,7 +30,7 @@ def part(gateway: Gateway, fleet: Fleet) -> Part:
     return Part(
         packages=("nginx",),
         files=(unit, *configuration),
-        units=(Unit(UNIT, inputs=tuple(file.path for file in configuration), on_change="reload"),),
+        units=(Unit(UNIT, inputs=(unit.path, *(file.path for file in configuration)), on_change="reload"),),
         validators=(
             ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
             ("nginx", "-t", "-q", "-c", "{root}/etc/nginx/nginx.conf"),

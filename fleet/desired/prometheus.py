@@ -23,7 +23,7 @@ def part(prometheus: Prometheus, fleet: Fleet) -> Part:
     return Part(
         packages=("prometheus",),
         files=(unit, configuration, *targets),
-        units=(Unit(UNIT, inputs=(configuration.path,), on_change="reload"),),
+        units=(Unit(UNIT, inputs=(unit.path, configuration.path), on_change="reload"),),
         validators=(
             ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
             ("promtool", "check", "config", "{root}/etc/prometheus/prometheus.yml"),

@@ -105,7 +105,7 @@ class FakeNode:
         words = list(command)
         if words[0] == "systemctl":
             return self._systemctl(words[1], [word for word in words[2:] if not word.startswith("-")], words)
-        if words[0] == "nix":
+        if "nix" in words:
             return self._build(Path(words[words.index("--out-link") + 1]), words[-1])
         if words[0] == "nix-env":
             return self._set(Path(words[2]), words[4])

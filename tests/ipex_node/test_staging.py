@@ -17,7 +17,7 @@ UNIT_FILE = f"etc/systemd/system/{OLLAMA}"
 def test_stage_touches_no_service(node: FakeNode, make: Bundle) -> None:
     """Staging asks Nix, never systemd, and installs nothing."""
     node.stage(make())
-    assert {command[0] for command in node.asked} == {"nix"}
+    assert [command[2] for command in node.asked] == ["nix"]
     assert not node.on(UNIT_FILE).exists()
 
 
@@ -62,7 +62,7 @@ def test_every_wrong_file_of_a_bundle_is_named(node: FakeNode, make: Bundle) -> 
 
 def test_failing_nix_says_why(node: FakeNode, make: Bundle) -> None:
     """Nix' last words are in the failure, and the generation does not count as staged."""
-    node.breaks = ["nix "]
+    node.breaks = ["env NIX_USER_CONF_FILES="]
     with pytest.raises(FailedError, match="broken on purpose"):
         node.stage(make())
     assert store.staged(node.world.paths) == []
