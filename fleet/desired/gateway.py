@@ -33,7 +33,8 @@ def part(gateway: Gateway, fleet: Fleet) -> Part:
         units=(Unit(UNIT, inputs=(unit.path, *(file.path for file in configuration)), on_change="reload"),),
         validators=(
             ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
-            ("nginx", "-t", "-q", "-c", "{root}/etc/nginx/nginx.conf"),
+            # Asked as root, nginx hands its temporary directories to the user it is told here.
+            ("nginx", "-t", "-q", "-g", "user www-data;", "-c", "{root}/etc/nginx/nginx.conf"),
         ),
         probes=(probes.answers(UNIT, gateway.port, "/"),),
     )
