@@ -6,6 +6,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import os  # noqa: E402
+from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
@@ -16,7 +17,10 @@ from pyinfra.connectors.util import CommandOutput  # noqa: E402
 
 from fleet import load  # noqa: E402
 from fleet.model import Fleet  # noqa: E402
+from lab import machine  # noqa: E402
+from lab import nodes as lab_nodes  # noqa: E402
 from tests.fake_fleet import FakeFleet  # noqa: E402
+from tests.lab_fleet import INVENTORY, Lab  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,3 +48,31 @@ def nodes(example: Fleet, monkeypatch: pytest.MonkeyPatch) -> FakeFleet:
     monkeypatch.setattr(FakeConnector, "run_shell_command", run)
     monkeypatch.setattr(FakeConnector, "connect", connect, raising=False)
     return fake
+
+
+@pytest.fixture(scope="session")
+def lab_machine() -> None:
+    """This machine can run the lab; with CI=true it must."""
+    if obstacle := machine.obstacle():
+        reason = f"the lab cannot run here: {obstacle}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"with CI=true nothing is skipped; {reason}")
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def booted(lab_machine: None) -> Iterator[Lab]:  # noqa: ARG001 - asked first
+    """The lab's nodes, running; taken down again where these tests booted them."""
+    was_running = lab_nodes.running()
+    lab_nodes.up(ROOT / INVENTORY)
+    yield Lab()
+    if not was_running:
+        lab_nodes.down()
+
+
+@pytest.fixture(scope="session")
+def lab(booted: Lab) -> Lab:
+    """The lab's nodes, deployed by the real command."""
+    run = booted.deploy("-y")
+    assert run.returncode == 0, run.stdout
+    return booted

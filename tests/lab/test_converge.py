@@ -3,7 +3,7 @@
 import pytest
 
 from lab import nodes
-from tests.lab.conftest import Lab
+from tests.lab_fleet import Lab
 
 pytestmark = pytest.mark.lab
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.conftest import Lab
+from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 

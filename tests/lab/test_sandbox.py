@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from tests.exposure import EXPOSURE, score
-from tests.lab.conftest import Lab
+from tests.lab_fleet import Lab
 
 pytestmark = pytest.mark.lab
 

@@ -1,6 +1,5 @@
 """systemd's own verdict on the rendered units, offline, by the systemd the nodes have."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -14,12 +13,8 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
-def debian() -> Path:
+def debian(lab_machine: None) -> Path:  # noqa: ARG001 - asked first
     """The lab's Debian 13 tree, built where it is not yet."""
-    if obstacle := machine.obstacle():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"with CI=true nothing is skipped; the lab cannot run here: {obstacle}")
-        pytest.skip(f"the lab cannot run here: {obstacle}")
     machine.install_packages()
     return tree.build()
 

@@ -1,19 +1,15 @@
-"""The lab's five real nodes, booted and deployed once for all its tests."""
+"""The lab's five real nodes, as its tests see them."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from lab import machine, nodes
+from lab import keys, nodes
 from lab.roster import Node
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
 INVENTORY = Path("inventory/lab.py")
 
@@ -53,25 +49,8 @@ class Lab:
         """How to reach a node."""
         return nodes.find(name)
 
-
-@pytest.fixture(scope="session")
-def booted() -> Iterator[Lab]:
-    """The lab's nodes, running; taken down again where these tests booted them."""
-    if obstacle := machine.obstacle():
-        reason = f"the lab cannot run here: {obstacle}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"with CI=true nothing is skipped; {reason}")
-        pytest.skip(reason)
-    was_running = {node.name for node in nodes.running()}
-    nodes.up(ROOT / INVENTORY)
-    yield Lab()
-    if not was_running:
-        nodes.down()
-
-
-@pytest.fixture(scope="session")
-def lab(booted: Lab) -> Lab:
-    """The lab's nodes, deployed by the real command."""
-    run = booted.deploy("-y")
-    assert run.returncode == 0, run.stdout
-    return booted
+    def push(self, node: str, source: Path, target: str) -> None:
+        """Copy a directory's contents onto a node, with modes."""
+        packed = subprocess.run(["tar", "-C", source, "-cf", "-", "."], capture_output=True, check=True).stdout
+        command = [*keys.ssh_command(self.node(node).address), f"mkdir -p {target} && tar -C {target} -xpf -"]
+        subprocess.run(command, input=packed, capture_output=True, check=True, timeout=60)
