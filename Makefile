@@ -10,7 +10,7 @@ demo: .venv/ready  ## Boot a fleet of five real nodes on this machine and deploy
 	@$(VENV)/python -m lab check
 	@$(SUDO) $(VENV)/python -m lab up
 	@$(VENV)/pyinfra -y inventory/lab.py deploy.py
-	@$(VENV)/python -m lab summary
+	@$(VENV)/python -m tools.summary
 
 demo-down: .venv/ready  ## Take the lab down, without a trace
 	@$(SUDO) $(VENV)/python -m lab down

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import keys, machine, nodes, summary
+from lab import keys, machine, nodes
 from lab.state import CACHE, LabError, NodeRecord
 
 
@@ -41,9 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     ssh.add_argument("node")
     ssh.add_argument("remote", nargs=argparse.REMAINDER, metavar="COMMAND")
     ssh.set_defaults(command=_ssh)
-    closing = commands.add_parser("summary", help="say who runs what, what to open and what to try")
-    closing.add_argument("--inventory", type=Path, default=Path("inventory/lab.py"), help="default: %(default)s")
-    closing.set_defaults(command=_summary)
     check = commands.add_parser("check", help="say whether this machine can run the lab")
     check.set_defaults(command=_check)
     return parser
@@ -104,13 +101,6 @@ def _row(name: str, record: NodeRecord) -> dict[str, object]:
 def _ssh(options: argparse.Namespace) -> int:
     command = [*keys.ssh_command(nodes.find(options.node).address), *options.remote]
     os.execvp(command[0], command)  # noqa: S606  # becomes ssh: signals and the terminal are its own
-
-
-def _summary(options: argparse.Namespace) -> int:
-    print()
-    for line in summary.lines(options.inventory):
-        print(line)
-    return 0
 
 
 def _check(_options: argparse.Namespace) -> int:

@@ -1,21 +1,30 @@
-"""What a person wants to know once the lab's fleet stands: who runs what, where to look, what to try."""
+"""What a person wants to know once a fleet stands: `python -m tools.summary [INVENTORY]`."""
 
+import argparse
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from fleet import load
 from fleet.model import Fleet, Node
 
 
-def lines(inventory: Path) -> Iterator[str]:
-    """Each node and what it runs, the addresses to open, the commands to try next.
+def main() -> int:
+    """Print who runs what, the addresses to open, the commands to try next."""
+    parser = argparse.ArgumentParser(prog="python -m tools.summary", description=__doc__)
+    parser.add_argument("inventory", nargs="?", default="inventory/lab.py", help="default: %(default)s")
+    inventory = parser.parse_args().inventory
+    try:
+        fleet = load.from_file(inventory)
+    except load.RefusedError as refused:
+        sys.exit(str(refused))
+    for line in _lines(fleet, inventory):
+        print(line)
+    return 0
 
-    Raises:
-        RefusedError: when the inventory is not fit to be deployed.
-    """
-    fleet = load.from_file(str(inventory))
+
+def _lines(fleet: Fleet, inventory: str) -> Iterator[str]:
     width = max(len(node.name) for node in fleet.nodes)
-    yield "The fleet stands:"
+    yield f"\nThe fleet of {inventory} stands:"
     for node in fleet.nodes:
         yield f"  {node.name:<{width}}  {node.address:<14}  {', '.join(_runs(node))}"
     yield "\nOpen:"
@@ -43,7 +52,7 @@ def _addresses(fleet: Fleet) -> Iterator[str]:
             yield _row(f"http://{node.address}:{node.prometheus.port}/", "Prometheus")
 
 
-def _commands(fleet: Fleet, inventory: Path) -> Iterator[str]:
+def _commands(fleet: Fleet, inventory: str) -> Iterator[str]:
     gateway, node = fleet.with_role("gateways")[0], fleet.with_role("gpu_nodes")[0]
     generate = '{"model": "tinyllama", "prompt": "hello"}'
     yield f"  curl http://{gateway.address}/ollama/api/generate -d '{generate}'"
@@ -57,3 +66,7 @@ def _commands(fleet: Fleet, inventory: Path) -> Iterator[str]:
 
 def _row(left: str, right: str) -> str:
     return f"  {left:<52}  {right}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
