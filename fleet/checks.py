@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
+from fleet import waves
 from fleet.model import ROLES, Fleet
 from fleet.problems import Problem
 
@@ -111,6 +112,37 @@ def _routes(fleet: Fleet) -> Iterator[Problem]:
             )
 
 
+def _floors(fleet: Fleet) -> Iterator[Problem]:
+    for service in fleet.services():
+        where, nodes = f"services.{service.name}.floor", len(fleet.backends(service.name))
+        for wanted in {node.service(service.name).floor for node in fleet.backends(service.name)}:  # type: ignore[union-attr]
+            try:
+                least = waves.floor(wanted, nodes)
+            except ValueError:
+                yield Problem(fleet.environment, f"{where} is {wanted!r}", "Write a number of nodes or one like 50%.")
+                continue
+            if least >= nodes:
+                yield Problem(
+                    fleet.environment,
+                    f"{where} is {wanted!r}, so that {least} of {nodes} nodes must serve at all times: none could ever "
+                    "be changed",
+                    "Lower it, or add a node.",
+                )
+
+
+def _rollout(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        rollout = node.rollout
+        for fits, what, cure in (
+            (rollout == fleet.rollout, "rollout differs from the first node's", "Set it for all or an environment."),
+            (rollout.canaries >= 0, f"rollout.canaries is {rollout.canaries}", "Write 0 or more."),
+            (all(0 < share <= 1 for share in rollout.fractions), "rollout.fractions", "Write shares above 0, up to 1."),
+            (rollout.lock_seconds >= 60, f"rollout.lock_seconds is {rollout.lock_seconds}", "Write 60 or more."),
+        ):
+            if not fits:
+                yield Problem(node.name, what, cure)
+
+
 def _pins(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if not re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", node.flake.nar_hash):
@@ -129,4 +161,6 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _probes,
     _routes,
     _pins,
+    _floors,
+    _rollout,
 )

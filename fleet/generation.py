@@ -23,6 +23,7 @@ class File:
         mode: four octal digits.
         owner: a user's name.
         group: a group's name.
+        seed: whether it is only the beginning: installed when missing or declared anew, its own program's afterwards.
     """
 
     path: str
@@ -30,6 +31,7 @@ class File:
     mode: str = "0644"
     owner: str = "root"
     group: str = "root"
+    seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int) -> None
     archive.addfile(entry, io.BytesIO(content))
 
 
-def _file_entry(file: File) -> dict[str, str]:
+def _file_entry(file: File) -> dict[str, str | bool]:
     digest = hashlib.sha256(file.content).hexdigest()
-    return {"sha256": digest, "mode": file.mode, "owner": file.owner, "group": file.group}
+    entry = {"sha256": digest, "mode": file.mode, "owner": file.owner, "group": file.group}
+    return {**entry, "seed": True} if file.seed else {**entry}

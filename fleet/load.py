@@ -30,6 +30,7 @@ from fleet.model import (
     Service,
 )
 from fleet.problems import Problem, report
+from fleet.rollout import Request, Rollout
 from fleet.structure import Structure
 
 
@@ -38,6 +39,9 @@ class RefusedError(PyinfraError, CliError):
 
     A PyinfraError passes pyinfra's deploy code as it is, a CliError is shown without a traceback.
     """
+
+
+_WISHES = {item.name for item in dataclasses.fields(Request)}
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class NodeData:
     agent: Agent
     node_exporter: NodeExporter
     paths: Paths
+    rollout: Rollout
     address: str | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
     drivers: str | None = None
@@ -98,6 +103,21 @@ def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
     return fleet, [*checks.one_environment(environments), *checks.run(fleet)]
 
 
+def request(inventory: Inventory) -> Request:
+    """What a person says of this run, with `--data KEY=VALUE`.
+
+    Raises:
+        RefusedError: a value is none that its key may have.
+    """
+    structure = Structure("--data")
+    data = {key: value for key, value in next(iter(inventory)).data.dict().items() if key in _WISHES}
+    # pyinfra makes a number of a generation whose name has digits only.
+    read: Request = structure.record(Request, {**data, **({"to": str(data["to"])} if "to" in data else {})}, "")
+    if structure.problems:
+        raise RefusedError(f"The command line is not understood:\n{report('run', structure.problems)}")
+    return read
+
+
 def node_name(host: Host) -> str:
     """The node a pyinfra host stands for."""
     return str(host.name).removeprefix("@fake/")
@@ -105,7 +125,7 @@ def node_name(host: Host) -> str:
 
 def _node(host: Host) -> tuple[Node | None, str, list[Problem]]:
     structure = Structure(node_name(host))
-    data = {key: value for key, value in host.data.dict().items() if not _is_pyinfras(key)}
+    data = {key: value for key, value in host.data.dict().items() if not _is_pyinfras(key) and key not in _WISHES}
     _apply_overrides(structure, data)
     values: NodeData = structure.record(NodeData, data, "")
     address = values.address or host.data.get("ssh_hostname") or host.name

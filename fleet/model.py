@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
+from fleet.rollout import Rollout, Rotation
+
 Role = Literal["gpu_nodes", "gateways", "monitors"]
 Engine = Literal["ollama", "comfyui", "http"]
 ROLES: tuple[Role, ...] = ("gpu_nodes", "gateways", "monitors")
@@ -124,6 +126,8 @@ class Service:
         jit: whether it compiles code at run time, so that memory must be writable and executable.
         ephemeral_ports: whether it listens on ephemeral ports beside its own.
         egress: networks it may reach beside gateways and monitors (IPAddressAllow=).
+        drain_seconds: how long a node waits for what is in flight before it restarts the engine.
+        floor: so many nodes must serve it at all times: a number, or a share of its nodes like `50%`.
         route: how the gateway reaches it.
         environment: Environment= of the unit.
         model: what a probe generates with, where the engine needs one.
@@ -142,6 +146,8 @@ class Service:
     jit: bool
     ephemeral_ports: bool
     egress: tuple[str, ...]
+    drain_seconds: int
+    floor: int | str
     route: Route
     environment: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
@@ -172,6 +178,7 @@ class Gateway:
         connect_timeout: after how long a dead backend is given up (proxy_connect_timeout).
         shutdown_timeout: how long old workers may finish after a reload (worker_shutdown_timeout).
         worker_connections: concurrent connections of one worker process.
+        rotation: how closely it follows its nodes.
     """
 
     server_name: str
@@ -179,6 +186,7 @@ class Gateway:
     connect_timeout: str
     shutdown_timeout: str
     worker_connections: int
+    rotation: Rotation
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,7 @@ class Node:
         name: its host name.
         address: the IP address at which other nodes reach it.
         roles: what it does.
+        rollout: how a change goes through the fleet; every node says the same.
         services: the engines it runs; empty unless it is a GPU node.
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
         nix: where Nix fetches from, on a GPU node.
@@ -214,6 +223,7 @@ class Node:
     agent: Agent
     node_exporter: NodeExporter
     paths: Paths
+    rollout: Rollout
     services: tuple[Service, ...] = ()
     drivers: str | None = None
     nix: Nix | None = None
@@ -250,6 +260,11 @@ class Fleet:
     def __getitem__(self, name: str) -> Node:
         """The node of that name."""
         return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def rollout(self) -> Rollout:
+        """How a change goes through this fleet."""
+        return self.nodes[0].rollout
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes that have a role."""

@@ -29,11 +29,42 @@ class Observed:
         memory_bytes: the kernel's MemTotal.
         gpus: Intel's display devices.
         packages: those of the declared Debian packages that are installed.
+        flakes: the pinned flakes its generation's closures come from.
+        is_busy: whether somebody changes it at this moment.
         status: what `ipex-node status` printed; empty on a machine that is no node yet.
+        rotation_seen: on a gateway, how it treats each node of each service: `in` or `out`.
     """
 
     distribution: str = ""
     memory_bytes: int = 0
     gpus: tuple[ObservedGpu, ...] = ()
     packages: frozenset[str] = frozenset()
+    flakes: tuple[str, ...] = ()
+    is_busy: bool = False
     status: Mapping[str, Any] = field(default_factory=dict)
+    rotation_seen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def generation(self) -> str | None:
+        """The generation it serves; None on a machine that has none yet."""
+        return self.status.get("generation")
+
+    @property
+    def rotation(self) -> str:
+        """What its agent tells the gateways: in, draining, activating; empty where it is not known."""
+        return str(self.status.get("rotation", {}).get("state", ""))
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether an operator keeps it out of rotation; a transaction's own drain ends with it."""
+        return self.rotation == "draining" and self.status["rotation"].get("by") == "operator"
+
+    @property
+    def quarantined(self) -> Mapping[str, Mapping[str, Any]]:
+        """The generations that have failed on it, each with why and when."""
+        return self.status.get("quarantined") or {}
+
+    def runs(self, unit: str) -> bool:
+        """Whether a unit of its generation is up, as systemd sees it."""
+        harmed = {item["name"]: item["why"] for item in self.status.get("drift", ())}
+        return self.generation is not None and harmed.get(unit, "disabled") == "disabled"

@@ -1,12 +1,15 @@
 """What a run has to do on a node: the difference between what should be and what the node said."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from fleet import waves
 from fleet.generation import Generation
-from fleet.model import Node
+from fleet.model import Fleet, Node
 from fleet.observed import Observed
+from fleet.problems import Problem
+from fleet.waves import Capacity
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Work:
         missing: Debian packages that are not installed.
         reasons: why it must be activated, one sentence each; empty when it is as declared.
         verify: the fleet's digest if this gateway's routes must be verified; empty if they need not.
+        current: the generation the node serves now.
+        target: the generation it is to serve.
+        force: activate it even if it has failed on this node before.
     """
 
     node: Node
@@ -26,6 +32,9 @@ class Work:
     missing: tuple[str, ...]
     reasons: tuple[str, ...]
     verify: str = ""
+    current: str | None = None
+    target: str = ""
+    force: bool = False
 
     @property
     def activate(self) -> bool:
@@ -48,7 +57,59 @@ def work(node: Node, generation: Generation, observed: Observed) -> Work:
         generation=generation,
         missing=tuple(name for name in generation.packages if name not in observed.packages),
         reasons=tuple(_reasons(generation, observed)),
+        current=observed.generation,
+        target=generation.id,
     )
+
+
+def rollback(node: Node, generation: Generation, observed: Observed, to: str) -> Work:
+    """A node's part of a rollback: to a named generation, or to its previous one.
+
+    A node that has no such generation, or serves it already, has nothing to do.
+    """
+    target = to or str(observed.status.get("previous") or "")
+    goes = bool(target) and target in observed.status.get("staged", ()) and target != observed.generation
+    reasons = (f"roll back from generation {observed.generation} to {target}",) if goes else ()
+    return Work(node, generation, (), reasons, current=observed.generation, target=target if goes else "")
+
+
+def capacities(
+    fleet: Fleet, answers: Mapping[str, Observed], left_out: Mapping[str, Collection[str]]
+) -> tuple[Capacity, ...]:
+    """What of each service serves now.
+
+    Args:
+        fleet: all of it.
+        answers: what the nodes that answered said; any other node of the run is down.
+        left_out: of the nodes that are not in the run, those that serve each service.
+    """
+    services = {service.name: service for service in fleet.services()}
+    backends = {name: [node.name for node in fleet.backends(name)] for name in services}
+    serving = {
+        name: [
+            node
+            for node in backends[name]
+            if (answers[node].runs(service.unit) if node in answers else node in left_out.get(name, ()))
+        ]
+        for name, service in services.items()
+    }
+    drained = [name for name, answer in answers.items() if answer.is_drained]
+    return waves.capacities(backends, {name: service.floor for name, service in services.items()}, serving, drained)
+
+
+def quarantined(work: Work, observed: Observed) -> Iterator[Problem]:
+    """Refuse a generation that has failed on its node before."""
+    entry = observed.quarantined.get(work.target)
+    if entry and work.activate and not work.force:
+        yield Problem(
+            work.node.name,
+            f"generation {work.target} has failed here before ({entry.get('at', '')}): {_first_line(entry.get('why'))}",
+            "Mend the cause in data, templates or flake; if it lay outside of them, add --data force=true.",
+        )
+
+
+def _first_line(text: object) -> str:
+    return next(iter(str(text or "").splitlines()), "")
 
 
 def digest(generations: Iterable[Generation]) -> str:

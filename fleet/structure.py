@@ -74,10 +74,14 @@ class Structure:
             )
 
     def _optional(self, kind: Any, data: object, address: str) -> Any:  # noqa: ANN401 - as value
-        if data is None:
+        choices = [choice for choice in get_args(kind) if choice is not types.NoneType]
+        if data is None and types.NoneType in get_args(kind):
             return None
-        (inner,) = (choice for choice in get_args(kind) if choice is not types.NoneType)
-        return self.value(inner, data, address)
+        if len(choices) == 1:
+            return self.value(choices[0], data, address)
+        if not isinstance(data, tuple(choices)) or isinstance(data, bool):
+            self._misfit(" or ".join(_kind_name(choice) for choice in choices), data, address)
+        return data
 
     def _choice(self, choices: tuple[object, ...], data: object, address: str) -> object:
         if data not in choices:
@@ -116,5 +120,5 @@ def _named(kind: object, key: str, item: object) -> object:
 
 
 def _kind_name(kind: object) -> str:
-    names = {str: "text", int: "a whole number", bool: "True or False"}
+    names = {str: "text", int: "a whole number", float: "a number with a point", bool: "True or False"}
     return names.get(kind, "a mapping of settings" if dataclasses.is_dataclass(kind) else str(kind))  # type: ignore[call-overload,no-any-return]

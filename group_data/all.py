@@ -40,6 +40,18 @@ requirements = {
 # The node's own agent: readiness, metrics, its part of a rollout.
 agent = {"port": 9090}
 
+# How a change goes through the fleet. Each service's own floor stands in gpu_nodes.py.
+rollout = {
+    # GPU nodes that change alone, before all others.
+    "canaries": 1,
+    # The waves behind them, as shares of the rest; what is left is the last wave.
+    "fractions": [0.25, 0.5],
+    # After how long the lock of a controller that died ends by itself; a live one renews it.
+    "lock_seconds": 900,
+    # What a run that changes anything must say: "none", or "limit-or-confirm" (--limit, or --data confirm=NAME).
+    "guard": "none",
+}
+
 # Debian's node_exporter, on every node.
 node_exporter = {"port": 9100}
 

@@ -30,6 +30,10 @@ services = {
         "ephemeral_ports": True,
         # Networks it may reach beside gateways and monitors: models are downloaded by the engine itself.
         "egress": ["any"],
+        # How long a node waits for what is in flight before it restarts the engine.
+        "drain_seconds": 900,
+        # So many nodes must serve it at all times: a number, or a share of its nodes.
+        "floor": "50%",
         "route": {
             "path": "/ollama/",
             # least_conn: every request to the node with the fewest; session: one client stays on one node.
@@ -66,6 +70,8 @@ services = {
         "jit": True,
         "ephemeral_ports": False,
         "egress": ["any"],
+        "drain_seconds": 300,
+        "floor": "50%",
         "route": {
             "path": "/comfyui/",
             # Queue, history, websocket and files of a session live on one node.

@@ -8,8 +8,8 @@ ssh_strict_host_key_checking = "yes"
 
 # The lab's own flake, packed by `python -m lab up`; `python -m lab flake` prints the pin.
 flake = {
-    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-f83af113.tar.gz",
-    "nar_hash": "sha256-+DrxE+92A5ilqzn1Xuji+tktULEUNBspnWf6mR/DFQQ=",
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-49fdfde0.tar.gz",
+    "nar_hash": "sha256-Sf394KFQrv95TSTct1ZGv/WunUsnCbr2TrCZlkEXgwU=",
 }
 
 # The lab has no route to a binary cache, and builds its three small packages itself.
@@ -25,11 +25,13 @@ service_overrides = {
         # The lab's engines are Python programs; a real engine runs from /nix/store alone.
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
+        "drain_seconds": 30,
     },
     "comfyui": {
         "memory_max": "1G",
         "cpu_quota": "100%",
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
+        "drain_seconds": 30,
     },
 }

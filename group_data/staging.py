@@ -3,6 +3,7 @@
 environment = "staging"
 
 service_overrides = {
-    "ollama": {"memory_max": "4G"},
-    "comfyui": {"memory_max": "8G", "cpu_quota": "400%"},
+    # One GPU node: nothing serves while it changes.
+    "ollama": {"memory_max": "4G", "floor": 0},
+    "comfyui": {"memory_max": "8G", "cpu_quota": "400%", "floor": 0},
 }

@@ -15,7 +15,7 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
     if node.is_gpu:
         parts.append(services.part(node, fleet))
     if node.gateway:
-        parts.append(gateway.part(node.gateway, fleet))
+        parts.append(gateway.part(node.name, node.gateway, fleet))
     if node.prometheus:
         parts.append(prometheus.part(node.prometheus, fleet))
     return parts

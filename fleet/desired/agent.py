@@ -10,12 +10,13 @@ from fleet.metrics import METRICS
 from fleet.model import Fleet, Gateway, Node, Service
 
 UNIT = "ipex-agent.service"
+RECOVER = "ipex-recover.service"
 SETTINGS = "/etc/ipex/node.json"
 
 
 def part(node: Node, fleet: Fleet) -> Part:
     """What makes a machine a node of the fleet."""
-    unit = f"/etc/systemd/system/{UNIT}"
+    unit, recover = f"/etc/systemd/system/{UNIT}", f"/etc/systemd/system/{RECOVER}"
     addresses = fleet.addresses("gateways", "monitors")
     return Part(
         packages=("python3",),
@@ -23,8 +24,10 @@ def part(node: Node, fleet: Fleet) -> Part:
             File(program.PATH, program.ipex_node(), mode="0755"),
             File(SETTINGS, _settings(node, fleet)),
             File(unit, render("units/ipex-agent.service.j2", port=node.agent.port, addresses=addresses)),
+            File(recover, render("units/ipex-recover.service.j2", program=program.PATH)),
         ),
-        units=(Unit(UNIT, inputs=(program.PATH, SETTINGS, unit)),),
+        units=(Unit(UNIT, inputs=(program.PATH, SETTINGS, unit)), Unit(RECOVER, inputs=(recover,))),
+        validators=(("systemd-analyze", "verify", "--man=no", f"{{root}}{recover}"),),
         probes=(probes.answers(UNIT, node.agent.port, "/healthz"),),
     )
 
@@ -36,6 +39,7 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "roles": list(node.roles),
         "agent": {"port": node.agent.port},
         "paths": {"sysfs": node.paths.sysfs, "procfs": node.paths.procfs},
+        "gateways": [gateway.name for gateway in fleet.with_role("gateways")],
         "services": [_service(service) for service in node.services],
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
         "verify": _verify(node.gateway, fleet) if node.gateway else None,
@@ -51,6 +55,7 @@ def _service(service: Service) -> dict[str, Any]:
         "port": service.port,
         "health_path": service.health_path,
         "model": service.model,
+        "drain_seconds": service.drain_seconds,
     }
 
 

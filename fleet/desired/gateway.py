@@ -1,40 +1,112 @@
-"""nginx in front of the GPU nodes."""
+"""nginx in front of the GPU nodes, and the program that keeps its upstreams."""
 
-from fleet.desired import probes
+import dataclasses
+import json
+from typing import Any
+
+from fleet.desired import probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
-from fleet.model import Fleet, Gateway
+from fleet.model import Fleet, Gateway, Node
 
 UNIT = "nginx.service"
+ROTATION_UNIT = "ipex-gateway.service"
+SETTINGS = "/etc/ipex/gateway.json"
+
+_PID = "/run/nginx/nginx.pid"
+_QUESTION = "/ipex-upstreams"
+_RUN = "/run/ipex-gateway"
+_PLACES = {
+    "declared": "/etc/nginx/ipex/upstreams.conf",
+    "live": "/var/lib/ipex-gateway/upstreams.conf",
+    "check": "/etc/nginx/ipex/check.conf",
+    "candidate": f"{_RUN}/upstreams.conf",
+    "state": f"{_RUN}/state.json",
+    "pid": _PID,
+}
+# What of an engine's API begins work, behind POST and the route's path; for other engines every POST does.
+# Source: ComfyUI's server.py, which serves each route with and without /api.
+_BEGINS_WORK = {"comfyui": r"(api/)?(prompt|upload/(image|mask))(\?|$)"}
 
 
-def part(gateway: Gateway, fleet: Fleet) -> Part:
+def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
     """What makes a node a gateway."""
-    services = fleet.services()
-    unit = File(f"/etc/systemd/system/{UNIT}", render("units/nginx.service.j2", gateway=gateway))
+    unit = File(
+        f"/etc/systemd/system/{UNIT}",
+        render("units/nginx.service.j2", gateway=gateway, pid=_PID, gateway_unit=ROTATION_UNIT),
+    )
+    upstreams = _upstreams(fleet)
     configuration = (
-        File("/etc/nginx/nginx.conf", render("nginx/nginx.conf.j2", gateway=gateway)),
-        File(
-            "/etc/nginx/ipex/upstreams.conf",
-            render(
-                "nginx/upstreams.conf.j2",
-                nodes=fleet.with_role("gpu_nodes"),
-                services=[(service, fleet.backends(service.name)) for service in services],
-            ),
-        ),
+        File("/etc/nginx/nginx.conf", render("nginx/nginx.conf.j2", gateway=gateway, live=_PLACES["live"])),
         File(
             "/etc/nginx/ipex/server.conf",
-            render("nginx/server.conf.j2", gateway=gateway, services=services, environment=fleet.environment),
+            render(
+                "nginx/server.conf.j2",
+                gateway=gateway,
+                services=fleet.services(),
+                environment=fleet.environment,
+                question=_QUESTION,
+            ),
         ),
     )
+    # The program's from then on: nginx starts with every node in where that program has not run yet.
+    live = File(_PLACES["live"], upstreams.content, owner="www-data", group="www-data", seed=True)
+    rotation = _rotation(name, gateway, fleet)
+    inputs = (unit.path, upstreams.path, *(file.path for file in configuration))
     return Part(
         packages=("nginx",),
-        files=(unit, *configuration),
-        units=(Unit(UNIT, inputs=(unit.path, *(file.path for file in configuration)), on_change="reload"),),
+        files=(unit, upstreams, live, *configuration, *rotation),
+        units=(
+            # First, so that nginx reads upstreams that are right already.
+            Unit(ROTATION_UNIT, inputs=(program.PATH, upstreams.path, *(file.path for file in rotation))),
+            Unit(UNIT, inputs=inputs, on_change="reload"),
+        ),
         validators=(
             ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
+            ("systemd-analyze", "verify", "--man=no", f"{{root}}/etc/systemd/system/{ROTATION_UNIT}"),
             # Asked as root, nginx hands its temporary directories to the user it is told here.
             ("nginx", "-t", "-q", "-g", "user www-data;", "-c", "{root}/etc/nginx/nginx.conf"),
         ),
         probes=(probes.answers(UNIT, gateway.port, "/"),),
     )
+
+
+def _upstreams(fleet: Fleet) -> File:
+    content = render(
+        "nginx/upstreams.conf.j2",
+        nodes=fleet.with_role("gpu_nodes"),
+        services=[(service, fleet.backends(service.name)) for service in fleet.services()],
+        begins=_BEGINS_WORK,
+        live=_PLACES["live"],
+    )
+    return File(_PLACES["declared"], content)
+
+
+def _rotation(name: str, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
+    unit = render(f"units/{ROTATION_UNIT}.j2", addresses=fleet.addresses("gpu_nodes"))
+    check = render("nginx/check.conf.j2", directory=_RUN, candidate=_PLACES["candidate"])
+    return (
+        File(f"/etc/systemd/system/{ROTATION_UNIT}", unit),
+        File(_PLACES["check"], check),
+        File(SETTINGS, _settings(name, gateway, fleet)),
+    )
+
+
+def _settings(name: str, gateway: Gateway, fleet: Fleet) -> bytes:
+    settings = {
+        "gateway": name,
+        "port": gateway.port,
+        "question": _QUESTION,
+        "paths": _PLACES,
+        "rotation": dataclasses.asdict(gateway.rotation),
+        "nodes": {node.name: _backend(node) for node in fleet.with_role("gpu_nodes")},
+    }
+    return (json.dumps(settings, indent=2) + "\n").encode()
+
+
+def _backend(node: Node) -> dict[str, Any]:
+    return {
+        "address": node.address,
+        "port": node.agent.port,
+        "services": [service.name for service in node.services],
+    }
