@@ -6,6 +6,8 @@ import click
 from pyinfra import config, logger
 from pyinfra_cli.exceptions import CliError
 
+from operations import command_line, rollout
+
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
 
 _REFUSED = {
@@ -18,6 +20,11 @@ _flags = _context.params if _context else {}
 for _flag, _reason in _REFUSED.items():
     if _flags.get(_flag):
         raise CliError(f"{_reason}. Leave it out; --limit NODE touches one node.")
+
+command_line.read(_flags)
+if _context:
+    # However the run ends: its record is kept, its lock given back, its last lines are said.
+    _context.call_on_close(rollout.end)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

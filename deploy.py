@@ -2,34 +2,30 @@
 
     pyinfra inventory/prod.py deploy.py
 
-Before the first chapter every node is asked one question; a problem on any of them ends the run there. A fleet
-that is as declared is left alone.
+Before the first chapter every node is asked one question; a machine that is unfit ends the run there, one that is
+down is left for the next run. A node that fails ends the run before the next chapter. A fleet that is as declared is
+left alone.
 """
 
 from pyinfra import host
 
-from operations import generations, packages, survey, verify
-from operations.chapters import chapter
+from operations import chapters, generations, packages, survey, verify
 
 run = survey.of(host.state)
 work = run[host]
+chapter = chapters.of(run)
 
 if not run.changes:
-    chapter(run.unchanged)
+    chapter.only(run.unchanged)
 else:
-    chapter("1. Packages: what Debian provides")
+    chapter.begin("Packages: what Debian provides")
     packages.present(work)
 
-    chapter("2. Stage: the generation is on the node, nothing is touched")
+    chapter.begin("Stage: the generation is on the node, nothing is touched")
     generations.stage(work)
 
-    chapter("3. GPU nodes: activate")
-    if work.node.is_gpu:
+    for _ in chapter.waves(work):
         generations.activate(work)
 
-    chapter("4. Gateways and monitors: activate")
-    if not work.node.is_gpu:
-        generations.activate(work)
-
-    chapter("5. Verify: the fleet does its work through the gateway")
+    chapter.begin("Verify: the fleet does its work through the gateway")
     verify.routes(work)

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 from pyinfra.api.command import QuoteString, StringCommand
 from pyinfra.api.facts import FactBase
@@ -21,7 +22,10 @@ for device in "$1"/bus/pci/devices/*; do
   echo "gpu ${device##*/} ${id#0x} ${driver##*/}"
 done
 shift 2
+grep -o '"[^" #]*narHash=[^"#]*' /var/lib/ipex/current/manifest.json 2>/dev/null | sort -u | sed 's/^"/flake /'
 dpkg-query -W -f 'package ${db:Status-Status} ${Package}\n' "$@" 2>/dev/null
+[ ! -e /var/lib/ipex/lock ] || flock -n -s /var/lib/ipex/lock true || echo "busy with a change"
+[ ! -e /run/ipex-gateway/state.json ] || echo "gateway $(tr -d '\n' < /run/ipex-gateway/state.json)"
 [ ! -x /usr/local/bin/ipex-node ] || /usr/local/bin/ipex-node status
 true
 """
@@ -53,7 +57,10 @@ class NodeState(FactBase[Observed]):
                 for state, name in (line.split(" ", 1) for line in answers.get("package", []))
                 if state == "installed"
             ),
-            status=_status(status),
+            flakes=tuple(unquote(flake) for flake in answers.get("flake", [])),
+            is_busy="busy" in answers,
+            status=_object(status),
+            rotation_seen=_object(answers.get("gateway", ["{}"])[0]).get("rotation", {}),
         )
 
 
@@ -62,6 +69,6 @@ def _gpu(line: str) -> ObservedGpu:
     return ObservedGpu(slot, f"8086:{device}", driver)
 
 
-def _status(line: str) -> dict[str, Any]:
+def _object(line: str) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(line)
     return answer

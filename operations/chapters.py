@@ -1,29 +1,59 @@
 """Chapters: headings of a run that no node passes before all have arrived."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
-from pyinfra import state
+from pyinfra import host, state
 from pyinfra.api.operation import operation
-from pyinfra.api.state import BaseStateCallback, State
 
-from fleet.load import RefusedError, node_name
+from fleet.plan import Work
+from fleet.waves import Wave
+from operations import rollout
+from operations.survey import Survey
 
-_TITLES: set[str] = set()
+
+@dataclass(frozen=True)
+class Chapters:
+    """The chapters of one run, numbered as they come, as one node walks them.
+
+    Attributes:
+        survey: what the run found and will do.
+        titles: those begun so far.
+    """
+
+    survey: Survey
+    titles: list[str]
+
+    def begin(self, title: str) -> None:
+        """Begin a numbered chapter; every node must call it. It costs no command."""
+        self.titles.append(title)
+        chapter(f"{len(self.titles)}. {title}", self.survey)
+
+    def only(self, sentence: str) -> None:
+        """Say what there is to say, where there is nothing to do."""
+        chapter(sentence, self.survey)
+
+    def waves(self, work: Work) -> Iterator[None]:
+        """Begin a chapter for each wave, and yield in those in which this node's turn has come.
+
+        `host.loop` gives what is called inside the same place in the order on every node.
+        """
+        for title, wave in host.loop(self._waves()):
+            self.begin(title)
+            if work.node.name in wave.nodes:
+                yield
+
+    def _waves(self) -> Iterator[tuple[str, Wave]]:
+        count = len(self.survey.gpu_waves)
+        for number, wave in enumerate(self.survey.gpu_waves, 1):
+            yield f"Wave {number} of {count}: {wave}", wave
+        for wave in self.survey.edge_waves:
+            yield f"Gateways and monitors: {wave}", wave
 
 
-class _StopAtFailure(BaseStateCallback):
-    """Ends the run before the next chapter once a node has failed."""
-
-    @staticmethod
-    def operation_start(state: State, op_hash: str) -> None:
-        name = min(state.get_op_meta(op_hash).names)
-        if name in _TITLES and state.failed_hosts:
-            failed = ", ".join(sorted(node_name(host) for host in state.failed_hosts))
-            raise RefusedError(
-                f"Stopped before {name!r}: {failed} failed (the reason stands above). Nodes that finished keep "
-                "serving their new generation, the failed ones their old one. Mend the cause and run the same "
-                "command again, or leave a node out with --exclude."
-            )
+def of(survey: Survey) -> Chapters:
+    """The chapters of this run."""
+    return Chapters(survey, [])
 
 
 @operation()
@@ -32,9 +62,9 @@ def _heading() -> Generator[str, None, None]:
     yield from ()
 
 
-def chapter(title: str) -> None:
+def chapter(title: str, survey: Survey) -> None:
     """Begin a chapter; every node must call it. It costs no command."""
-    _TITLES.add(title)
-    if not any(isinstance(handler, _StopAtFailure) for handler in state.callback_handlers):
-        state.add_callback_handler(_StopAtFailure())
+    headings = rollout.of(state, survey).headings
+    if title not in headings:
+        headings.append(title)
     _heading(name=title)

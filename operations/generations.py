@@ -14,6 +14,8 @@ from operations.node_command import NodeCommand
 _STAGE_SECONDS = 4 * 3600
 _ACTIVATE_SECONDS = 1800
 
+ACTIVATE = "Activate the generation"
+
 # Standard input holds the bundle. It brings the program that unpacks it, so that a node is always staged by the
 # version it is staged for.
 _UNPACK = f"""set -eu
@@ -35,7 +37,13 @@ def stage(work: Work) -> None:
 def activate(work: Work) -> None:
     """Make the staged generation the current one, or leave the node as it was."""
     if work.activate:
-        _activated(name="Activate the generation", generation=work.generation.id, _timeout=_ACTIVATE_SECONDS)
+        _activated(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_ACTIVATE_SECONDS)
+
+
+def roll_back(work: Work) -> None:
+    """Make an older generation the current one again, or leave the node as it was."""
+    if work.activate:
+        _rolled_back(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_ACTIVATE_SECONDS)
 
 
 @operation()
@@ -45,6 +53,11 @@ def _staged(bundle: bytes) -> Generator[NodeCommand, None, None]:
 
 
 @operation()
-def _activated(generation: str) -> Generator[NodeCommand, None, None]:
+def _activated(generation: str, force: bool) -> Generator[NodeCommand, None, None]:
     staged = f"/var/lib/ipex/generations/{generation}/root{PATH}"
-    yield NodeCommand(staged, "activate", generation)
+    yield NodeCommand(staged, "activate", generation, *(["--force"] if force else []))
+
+
+@operation()
+def _rolled_back(generation: str, force: bool) -> Generator[NodeCommand, None, None]:
+    yield NodeCommand(PATH, "rollback", generation, *(["--force"] if force else []))

@@ -1,21 +1,52 @@
 """Ask every node its one question, refuse what is not fit, and say what the run will do."""
 
-from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
 import gevent
-from gevent import Greenlet
 from pyinfra import logger
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from facts.node_state import NodeState
-from fleet import desired, fitness, load, plan
+from fleet import desired, fitness, load, plan, waves
 from fleet.generation import Generation
 from fleet.model import Fleet
 from fleet.observed import Observed
 from fleet.plan import Work
 from fleet.problems import Problem, report
+from fleet.rollout import Request
+from fleet.waves import Capacity, Wave
+from operations import command_line
+from operations.once import once
+
+# How long a node may be busy with a change before a run gives up on it.
+_PEACE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the nodes of a run said.
+
+    Attributes:
+        fleet: the whole fleet, whatever --limit leaves out.
+        request: what the command line says of this run.
+        generations: what should be on each node, by name.
+        answers: what each node said, by name; only nodes of the run that could be reached.
+        unreached: nodes of the run that could not.
+        left_out: nodes that --limit or --exclude leave out.
+        asked_at: when they were asked (`time.monotonic()`).
+    """
+
+    fleet: Fleet
+    request: Request
+    generations: dict[str, Generation]
+    answers: dict[str, Observed]
+    unreached: tuple[str, ...]
+    left_out: frozenset[str]
+    asked_at: float = field(default_factory=monotonic)
 
 
 @dataclass(frozen=True)
@@ -23,71 +54,80 @@ class Survey:
     """What a run found and will do.
 
     Attributes:
-        fleet: the whole fleet, whatever --limit leaves out.
-        works: each node's part, by node name; only nodes that are in the run.
+        answers: what the nodes said.
+        works: each node's part, by node name; only nodes that could be reached.
+        gpu_waves: the GPU nodes to change, wave by wave.
+        edge_waves: the gateways and monitors to change behind them.
     """
 
-    fleet: Fleet
+    answers: Answers
     works: dict[str, Work]
+    gpu_waves: tuple[Wave, ...] = ()
+    edge_waves: tuple[Wave, ...] = ()
 
     def __getitem__(self, host: Host) -> Work:
         """One node's part."""
         return self.works[load.node_name(host)]
 
     @property
+    def fleet(self) -> Fleet:
+        """The whole fleet."""
+        return self.answers.fleet
+
+    @property
+    def activates(self) -> bool:
+        """Whether any node will change."""
+        return any(work.activate for work in self.works.values())
+
+    @property
     def changes(self) -> bool:
         """Whether any node needs anything."""
-        return any(work.activate or work.verify for work in self.works.values())
+        return self.activates or any(work.verify for work in self.works.values())
 
     @property
     def unchanged(self) -> str:
         """The sentence for a run with nothing to do."""
-        return f"Nothing to change: {len(self.works)} of {len(self.works)} nodes are as declared"
+        nodes = len(self.works) + len(self.answers.unreached)
+        down = ", ".join(self.answers.unreached)
+        return f"Nothing to change: {len(self.works)} of {nodes} nodes are as declared" + (
+            f"; {down} cannot be reached" if down else ""
+        )
 
 
-_surveys: "WeakKeyDictionary[State, Greenlet[[State], Survey | load.RefusedError]]" = WeakKeyDictionary()
+def answers(state: State) -> Answers:
+    """What the nodes of this run say: asked by the first that comes here, awaited by all others.
+
+    Raises:
+        RefusedError: with every problem of the inventory, or of the command line.
+    """
+    return once(state, _ask_all)
 
 
 def of(state: State) -> Survey:
-    """The survey of this run: taken by the first node that asks, awaited by all others.
+    """The survey of a deploy.
 
     Raises:
         RefusedError: with every problem of every node; nothing has been changed on any.
     """
-    if state not in _surveys:
-        _surveys[state] = gevent.spawn(_take_or_refuse, state)
-    survey = _surveys[state].get()
-    if isinstance(survey, load.RefusedError):
-        raise survey
-    return survey
+    return once(state, _deploy)
 
 
-def _take_or_refuse(state: State) -> Survey | load.RefusedError:
-    """Hand a refusal over as a value: gevent would print the traceback of one that is raised."""
-    try:
-        return _take(state)
-    except load.RefusedError as refused:
-        return refused
-
-
-def _take(state: State) -> Survey:
+def _ask_all(state: State) -> Answers:
     fleet = load.from_inventory(state.inventory)
+    request = load.request(state.inventory)
     generations = {node.name: desired.generation(node, fleet) for node in fleet.nodes}
-    hosts = [host for host in state.inventory if state.is_host_in_limit(host)]
-    reached = [host for host in hosts if host.connected]
-    questions = {load.node_name(host): gevent.spawn(_ask, host, fleet, generations) for host in reached}
-    answers = {name: question.get() for name, question in questions.items()}
-
-    problems = [_unreachable(host) for host in hosts if host not in reached]
-    problems += [problem for name, answer in answers.items() for problem in fitness.problems(fleet[name], answer)]
-    if problems:
-        raise load.RefusedError(f"No node was changed:\n{report(fleet.environment, problems)}")
-    warnings = [warning for name, answer in answers.items() for warning in fitness.warnings(fleet[name], answer)]
-    if warnings:
-        logger.warning("--> Warnings:\n%s", report(fleet.environment, warnings))
-    survey = Survey(fleet, _works(fleet, generations, answers))
-    _print_plan(survey)
-    return survey
+    hosts = {load.node_name(host): host for host in state.inventory if state.is_host_in_limit(host)}
+    questions = {
+        name: gevent.spawn(_ask_in_peace, host, fleet, generations) for name, host in hosts.items() if host.connected
+    }
+    return Answers(
+        fleet=fleet,
+        request=request,
+        generations=generations,
+        answers={name: question.get() for name, question in questions.items()},
+        unreached=tuple(name for name, host in hosts.items() if not host.connected),
+        left_out=frozenset(node.name for node in fleet.nodes) - set(hosts),
+    )
 
 
 def _ask(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observed:
@@ -98,28 +138,152 @@ def _ask(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observ
     return observed
 
 
-def _unreachable(host: Host) -> Problem:
-    return Problem(
-        load.node_name(host),
-        "cannot be reached over SSH",
-        "Bring it up, mend its ssh_ settings, or leave it out with --exclude.",
-    )
+def _ask_in_peace(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observed:
+    """Ask a node, once more where it is being changed: most changes take seconds, a look at one takes less."""
+    deadline = monotonic() + _PEACE_SECONDS
+    while (said := _ask(host, fleet, generations)).is_busy and monotonic() < deadline:
+        gevent.sleep(1)
+    return said
 
 
-def _works(fleet: Fleet, generations: dict[str, Generation], answers: dict[str, Observed]) -> dict[str, Work]:
-    works = {name: plan.work(fleet[name], generations[name], answer) for name, answer in answers.items()}
-    wanted = plan.digest(generations.values())
+def _deploy(state: State) -> Survey:
+    found = answers(state)
+    fleet = found.fleet
+    _refuse(fleet, [one for name, answer in found.answers.items() for one in fitness.problems(fleet[name], answer)])
+    _warn(found)
+    return planned(state, found, _works(found))
+
+
+def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
+    """Part each node's work into waves, print the plan, and refuse what must not be done like that.
+
+    Raises:
+        RefusedError: a floor cannot be held, a generation has failed before, or the environment's guard forbids it.
+    """
+    works = {name: replace(work, force=found.request.force) for name, work in works.items()}
+    problems = [_busy(name) for name, said in found.answers.items() if said.is_busy]
+    problems += [one for name, work in works.items() for one in plan.quarantined(work, found.answers[name])]
+    _refuse(found.fleet, problems)
+    changing = [name for name, work in works.items() if work.activate]
+    survey = Survey(found, works, _gpu_waves(state, found, changing), _edge_waves(found.fleet, changing))
+    _print_plan(survey)
+    _guard(survey)
+    return survey
+
+
+def capacities(state: State, found: Answers) -> tuple[Capacity, ...]:
+    """What serves now. Of the nodes that are left out of the run a gateway tells, asked for it where need be.
+
+    Without an answer they count as serving: where no gateway works, nothing that is taken out is missed.
+    """
+    gateways = [node.name for node in found.fleet.with_role("gateways")]
+    views = [found.answers[name].rotation_seen for name in gateways if name in found.answers]
+    if found.left_out and not any(views):
+        hosts = {load.node_name(host): host for host in state.inventory}
+        views = [_view(hosts[name], found) for name in gateways if name in found.left_out][:1]
+    view = next((one for one in views if one), {})
+    left_out = {
+        service.name: [name for name in found.left_out if view.get(service.name, {}).get(name, "in") == "in"]
+        for service in found.fleet.services()
+    }
+    return plan.capacities(found.fleet, found.answers, left_out)
+
+
+def _view(gateway: Host, found: Answers) -> Mapping[str, Mapping[str, str]]:
+    said = ask(gateway, found)
+    return said.rotation_seen if said else {}
+
+
+def ask(host: Host, found: Answers) -> Observed | None:
+    """Ask one node once more, or for the first time; None where it does not answer."""
+    try:
+        host.connect(reason="to ask how it is", show_errors=False)
+        return _ask(host, found.fleet, found.generations) if host.connected else None
+    except (OSError, EOFError, PyinfraError):
+        return None
+
+
+def _gpu_waves(state: State, found: Answers, changing: list[str]) -> tuple[Wave, ...]:
+    nodes = [name for name in changing if found.fleet[name].is_gpu]
+    rollout = found.fleet.rollout
+    try:
+        return waves.plan(nodes, capacities(state, found) if nodes else (), rollout.canaries, rollout.fractions)
+    except waves.FloorError as error:
+        problems = [*(_unreachable(name) for name in found.unreached), *error.problems]
+        _refuse(found.fleet, problems)
+        raise
+
+
+def _edge_waves(fleet: Fleet, changing: list[str]) -> tuple[Wave, ...]:
+    """Change half of the gateways at a time: nginx is only reloaded, but a bad one must not be everywhere."""
+    gateways = frozenset(name for name in changing if fleet[name].gateway)
+    half = waves.Capacity("gateway", gateways, gateways, len(gateways) // 2)
+    return waves.plan([name for name in changing if not fleet[name].is_gpu], [half], 0, ())
+
+
+def _works(found: Answers) -> dict[str, Work]:
+    works = {name: plan.work(found.fleet[name], found.generations[name], said) for name, said in found.answers.items()}
+    wanted = plan.digest(found.generations.values())
     anything = any(work.activate for work in works.values())
     for name, work in works.items():
-        if work.node.gateway and (anything or answers[name].status.get("verified") != wanted):
+        if work.node.gateway and (anything or found.answers[name].status.get("verified") != wanted):
             works[name] = replace(work, verify=wanted)
     return works
 
 
+def _refuse(fleet: Fleet, problems: Iterable[Problem]) -> None:
+    problems = list(problems)
+    if problems:
+        raise load.RefusedError(f"No node was changed:\n{report(fleet.environment, problems)}")
+
+
+def _warn(found: Answers) -> None:
+    warnings = [_unreachable(name) for name in found.unreached]
+    warnings += [one for name, answer in found.answers.items() for one in fitness.warnings(found.fleet[name], answer)]
+    if warnings:
+        logger.warning("--> Warnings:\n%s", report(found.fleet.environment, warnings))
+
+
+def _busy(name: str) -> Problem:
+    return Problem(
+        name,
+        "is being changed at this moment (a rollout whose controller is gone, or a person)",
+        "Its transaction ends by itself, done or taken back: run the same command again in a minute.",
+    )
+
+
+def _unreachable(name: str) -> Problem:
+    return Problem(
+        name,
+        "cannot be reached over SSH",
+        "Bring it up or mend its ssh_ settings; the next run brings it up to date.",
+    )
+
+
 def _print_plan(survey: Survey) -> None:
-    if not survey.changes:
+    if survey.changes:
+        logger.info("--> Plan for %s:\n%s", survey.fleet.environment, "\n".join(f"  {line}" for line in _lines(survey)))
+
+
+def _lines(survey: Survey) -> Iterator[str]:
+    for name, work in survey.works.items():
+        for line in list(work.lines()) or ["as declared"]:
+            yield f"{name}: {line}"
+    for name in survey.answers.unreached:
+        yield f"{name}: left as it is, cannot be reached"
+    for number, wave in enumerate(survey.gpu_waves, 1):
+        yield f"wave {number} of {len(survey.gpu_waves)}: {wave}"
+    for wave in survey.edge_waves:
+        yield f"then: {wave}"
+
+
+def _guard(survey: Survey) -> None:
+    """Let nobody change a whole environment by accident, where its data asks for that."""
+    fleet, typed = survey.fleet, command_line.current()
+    excused = typed.dry or typed.limited or survey.answers.request.confirm == fleet.environment
+    if fleet.rollout.guard == "none" or not survey.activates or excused:
         return
-    lines = [
-        f"  {name}: {line}" for name, work in survey.works.items() for line in (list(work.lines()) or ["as declared"])
-    ]
-    logger.info("--> Plan for %s:\n%s", survey.fleet.environment, "\n".join(lines))
+    raise load.RefusedError(
+        f"No node was changed: this would change all of {fleet.environment}, which its guard asks you to confirm. "
+        f"If the plan above is what you mean, type:\n  {typed.again('--data', f'confirm={fleet.environment}')}"
+    )

@@ -2,8 +2,14 @@
 
 import json
 import logging
+import os
+import re
+import sys
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import pyinfra
@@ -15,6 +21,13 @@ from pyinfra_cli.cli import cli
 from fleet import desired, load, plan
 from fleet.model import Fleet
 
+# What a monitor answers unless a test says otherwise.
+_MONITOR = {
+    "lock acquire": '{"ok": true, "failures": [], "lock": {}, "broken": null}',
+    "lock release": '{"ok": true, "failures": []}',
+    "record append": '{"ok": true, "failures": [], "digest": "0", "previous": "0"}',
+}
+
 
 @dataclass
 class Run:
@@ -24,11 +37,13 @@ class Run:
         status: its exit status.
         output: all it printed, without colours.
         commands: the commands each node was sent, in order, by node name.
+        stdout: its standard output alone.
     """
 
     status: int
     output: str
     commands: dict[str, list[str]]
+    stdout: str = ""
 
     def order(self, text: str) -> list[str]:
         """The nodes that were sent a command holding this text."""
@@ -48,6 +63,12 @@ class FakeFleet:
     answers: dict[str, dict[str, tuple[bool, list[str]]]] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
     sent: list[tuple[str, str]] = field(default_factory=list)
+    state: "tempfile.TemporaryDirectory[str]" = field(default_factory=tempfile.TemporaryDirectory)
+
+    @property
+    def records(self) -> Path:
+        """The controller's history of this fleet's rollouts."""
+        return Path(self.state.name) / "ipex-fleet" / "example" / "rollouts.jsonl"
 
     def answer(self, node: str, text: str, *lines: str, succeeded: bool = True) -> None:
         """Let a node answer a command that holds a text."""
@@ -71,11 +92,14 @@ class FakeFleet:
         logger = logging.getLogger("pyinfra")
         logger.handlers.clear()
         logger.filters.clear()
-        result = CliRunner().invoke(cli, [*arguments, "inventory/example.py", deploy])
+        words = [*arguments, "inventory/example.py", deploy]
+        home = mock.patch.dict(os.environ, {"XDG_STATE_HOME": self.state.name})
+        with home, mock.patch.object(sys, "argv", ["pyinfra", *words]):
+            result = CliRunner().invoke(cli, words)
         commands: dict[str, list[str]] = {}
         for node, command in self.sent:
             commands.setdefault(node, []).append(command)
-        return Run(result.exit_code, click.unstyle(result.output), commands)
+        return Run(result.exit_code, click.unstyle(result.output), commands, result.stdout)
 
     def respond(self, connector: FakeConnector, command: Any) -> tuple[bool, CommandOutput]:
         """Take the place of the connector's own scripted answers."""
@@ -85,4 +109,10 @@ class FakeFleet:
         for part, (succeeded, lines) in self.answers.get(node, {}).items():
             if part in text:
                 return succeeded, CommandOutput([OutputLine("stdout", line) for line in lines])
+        if activation := re.search(r" (?:activate|rollback) (\w+)", text):
+            line = json.dumps({"ok": True, "failures": [], "from": None, "to": activation[1], "steps": []})
+            return True, CommandOutput([OutputLine("stdout", line)])
+        for part, line in _MONITOR.items():
+            if part in text:
+                return True, CommandOutput([OutputLine("stdout", line)])
         return connector._lookup_response(text)

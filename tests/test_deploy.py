@@ -1,7 +1,11 @@
 """The real deploy.py, through the real command line, on the example fleet's fake nodes."""
 
+import json
+
 import pytest
 
+from fleet import desired
+from ipex_node import record
 from tests.fake_fleet import FakeFleet
 
 
@@ -54,24 +58,59 @@ def test_drift_is_shown_by_a_dry_run_and_mended_by_a_run(nodes: FakeFleet) -> No
 
 
 def test_a_limit_touches_that_node_only(nodes: FakeFleet) -> None:
-    """With --limit, no other node is sent a command, and the plan still knows the whole fleet."""
+    """With --limit, a gateway is asked who serves, the first monitor for lock and record, and nobody else."""
     run = nodes.run("-y", "--limit", "*gpu-02")
 
     assert run.status == 0, run.output
-    assert list(run.commands) == ["gpu-02"]
+    assert sorted(run.commands) == ["gateway-01", "gpu-02", "monitor-01"]
+    assert all("ipex-question" in command for command in run.commands["gateway-01"])
+    assert all("ipex-monitor" in command for command in run.commands["monitor-01"])
+
+
+def test_a_node_that_is_left_out_and_does_not_serve_counts_for_the_floor(nodes: FakeFleet) -> None:
+    """With --limit, the gateway tells of the nodes that are not asked: one of them is out, so none may leave."""
+    nodes.is_as_declared()
+    lines = nodes.answers["gateway-01"]["ipex-question"][1]
+    lines.insert(0, 'gateway {"rotation": {"ollama": {"gpu-01": "in", "gpu-02": "in", "gpu-03": "out"}}}')
+
+    run = nodes.run("-y", "--limit", "*gpu-02", "--data", 'agent={"port": 9099}')
+
+    assert run.status == 1
+    assert "gpu-02: cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2" in run.output
 
 
 def test_a_failed_node_stops_the_run_before_the_next_chapter(nodes: FakeFleet) -> None:
-    """When one GPU node cannot activate, gateways are left alone and the last lines name it."""
-    failure = '{"ok": false, "rolled_back": true, "from": null, "failures": [{"what": "ollama", "why": "hangs"}]}'
+    """When one GPU node cannot activate, the waves behind it and the gateways are left alone."""
+    failure = '{"ok": false, "to": "f", "from": null, "failures": [{"what": "ollama", "why": "hangs"}]}'
     nodes.answer("gpu-02", " activate ", failure, succeeded=False)
 
     run = nodes.run("-y")
 
     assert run.status == 1
     assert "ollama: hangs" in run.output
-    assert "gpu-02 failed" in run.output
-    assert "gateway-01" not in run.order(" activate ")
+    assert run.order(" activate ") == ["gpu-01", "gpu-02"]
+
+
+def test_the_last_lines_say_what_happened_and_how_to_go_on(nodes: FakeFleet) -> None:
+    """What, where, why, every node's state, and the command to type."""
+    failure = {
+        "ok": False,
+        "rolled_back": True,
+        "from": "0123456789abcdef",
+        "to": "fedcba9876543210",
+        "failures": [{"what": "ollama", "why": "hangs"}],
+    }
+    nodes.answer("gpu-02", " activate ", json.dumps(failure), succeeded=False)
+
+    run = nodes.run("-y")
+
+    last = run.output.split("pyinfra error: ")[1]
+    assert last.startswith("Stopped before '5. Wave 3 of 3: gpu-03': gpu-02 failed\n  gpu-02: Activate the generation")
+    assert "    ollama: hangs\n" in last
+    assert "    old generation, after a failure: gpu-02 (0123456789abcdef)\n" in last
+    assert "    untouched: gpu-03, gateway-01, monitor-01\n" in last
+    assert "    new generation: gpu-01 (" in last
+    assert "To go on, once the cause is mended:\n  pyinfra -y inventory/example.py deploy.py\n" in last
 
 
 def test_every_unfit_node_is_reported_before_anything_changes(nodes: FakeFleet) -> None:
@@ -90,15 +129,48 @@ def test_every_unfit_node_is_reported_before_anything_changes(nodes: FakeFleet) 
     assert all("ipex-question" in command for commands in run.commands.values() for command in commands)
 
 
-def test_an_unreachable_node_is_refused_with_the_others(nodes: FakeFleet) -> None:
-    """A node that cannot be reached ends the run before any other is changed."""
+def test_an_unreachable_node_is_warned_about_and_does_not_block_the_others(nodes: FakeFleet) -> None:
+    """The nodes that can be reached are changed; the last lines and the exit status tell of the one that was not."""
     nodes.unreachable = {"gpu-03"}
 
     run = nodes.run("-y")
 
     assert run.status == 1
     assert "gpu-03: cannot be reached over SSH" in run.output
-    assert all("ipex-question" in command for commands in run.commands.values() for command in commands)
+    assert sorted(run.order(" activate ")) == ["gateway-01", "gpu-01", "gpu-02", "monitor-01"]
+    assert "Done, but for gpu-03: the next run brings up to date what could not be reached" in run.output
+    assert "    cannot be reached: gpu-03\n" in run.output
+
+
+def test_an_unreachable_node_blocks_where_the_floor_could_not_be_held(nodes: FakeFleet) -> None:
+    """With one node of three down, neither of the two that serve may be taken out; nothing is changed."""
+    nodes.is_as_declared()
+    nodes.unreachable = {"gpu-03"}
+
+    run = nodes.run("-y", "--data", "prometheus=null", "--data", 'agent={"port": 9099}')
+
+    assert run.status == 1
+    assert "gpu-01, gpu-02: cannot be taken out: 1 of 3 nodes would serve comfyui, its floor is 2" in run.output
+    assert "Bring gpu-03 back into service, or lower the floor of comfyui and ollama" in run.output
+    assert run.order(" activate ") == []
+
+
+def test_waves_come_one_after_the_other(nodes: FakeFleet) -> None:
+    """The canary, then the shares, then gateways and monitors; each is a chapter of its own."""
+    run = nodes.run("-y")
+
+    activations = [node for node, command in nodes.sent if " activate " in command]
+    assert activations[:3] == ["gpu-01", "gpu-02", "gpu-03"]
+    assert sorted(activations[3:]) == ["gateway-01", "monitor-01"]
+    assert "--> Starting operation: 3. Wave 1 of 3: gpu-01 (canary)" in run.output
+
+
+def test_the_plan_with_its_waves_is_shown_by_a_dry_run(nodes: FakeFleet) -> None:
+    """--dry prints the waves, and takes no lock."""
+    run = nodes.run("--dry")
+
+    assert "wave 1 of 3: gpu-01 (canary)" in run.output
+    assert run.order("lock acquire") == []
 
 
 @pytest.mark.parametrize("flag", ["--serial", "--no-wait"])
@@ -128,4 +200,91 @@ def test_every_operation_has_a_name(nodes: FakeFleet) -> None:
 
     headings = [line for line in run.output.splitlines() if line.startswith("--> Starting operation:")]
     assert headings
-    assert not [line for line in headings if "(" in line or "bundle" in line]
+    assert not [line for line in headings if "=" in line or "bundle" in line]
+
+
+def test_a_second_run_is_told_who_holds_the_lock(nodes: FakeFleet) -> None:
+    """Where somebody else rolls, nothing is changed, and the refusal passes on who and how to break it."""
+    held = '{"ok": false, "failures": [{"what": "the rollout lock", "why": "ann@desk holds it", "cure": "wait"}]}'
+    nodes.answer("monitor-01", "lock acquire", held, succeeded=False)
+
+    run = nodes.run("-y")
+
+    assert run.status == 1
+    assert "No node was changed:\n  the rollout lock: ann@desk holds it\n    To do: wait" in run.output
+    assert run.order("apt-get") == []
+    assert run.order("lock release") == []
+
+
+def test_the_lock_is_given_back_after_a_failure(nodes: FakeFleet) -> None:
+    """A run that stops lets others roll at once, with the token it took the lock by."""
+    nodes.answer("gpu-01", "base64 -d", succeeded=False)
+
+    nodes.run("-y")
+
+    acquired, released = ([text for _, text in nodes.sent if word in text] for word in ("lock acquire", "lock release"))
+    assert len(acquired) == len(released) == 1
+    assert released[0].split("--token ")[1].strip("'") in acquired[0]
+
+
+def test_a_monitor_that_is_down_ends_the_run_unless_the_lock_is_waived(nodes: FakeFleet) -> None:
+    """Nobody rolls without the lock by accident; break_lock goes on without it."""
+    nodes.unreachable = {"monitor-01"}
+
+    refused = nodes.run("-y")
+    waived = nodes.run("-y", "--data", "break_lock=true")
+
+    assert "monitor-01 keeps the rollout lock and does not answer" in refused.output
+    assert refused.order("apt-get") == []
+    assert waived.order(" activate ") == ["gpu-01", "gpu-02", "gpu-03", "gateway-01"]
+
+
+def test_a_run_is_recorded_on_the_controller_and_the_monitor(nodes: FakeFleet) -> None:
+    """One record a run, with who, plan, and each node's end; the controller's chain is whole."""
+    run = nodes.run("-y")
+    nodes.answer("gpu-01", "base64 -d", succeeded=False)
+    nodes.run("-y")
+
+    first, second = record.read(nodes.records)
+    assert run.order("record append") == ["monitor-01"]
+    assert record.verify(nodes.records)["records"] == 2
+    assert first["result"] == "done"
+    assert first["plan"] == [["gpu-01"], ["gpu-02"], ["gpu-03"], ["monitor-01", "gateway-01"]]
+    assert first["nodes"]["gpu-01"]["ending"] == "new"
+    assert second["result"] == "stopped"
+    assert second["nodes"]["gpu-02"]["ending"] == "untouched"
+
+
+def test_a_guarded_environment_asks_for_a_confirmation(nodes: FakeFleet) -> None:
+    """All of a guarded environment changes only with its name typed; --dry and --limit need none."""
+    guard = 'rollout={"canaries": 1, "fractions": [], "lock_seconds": 900, "guard": "limit-or-confirm"}'
+
+    refused = nodes.run("-y", "--data", guard)
+    wrong = nodes.run("-y", "--data", guard, "--data", "confirm=prod")
+    allowed = [
+        nodes.run("-y", "--data", guard, "--data", "confirm=example"),
+        nodes.run("-y", "--data", guard, "--limit", "*gpu-01"),
+        nodes.run("--dry", "--data", guard),
+    ]
+
+    for run in (refused, wrong):
+        assert run.status == 1
+        assert "pyinfra --data confirm=example -y --data" in run.output
+        assert run.order("lock acquire") == []
+    assert [run.status for run in allowed] == [0, 0, 0]
+
+
+def test_a_quarantined_generation_is_refused_until_forced(nodes: FakeFleet) -> None:
+    """What has failed on a node is not tried again by itself."""
+    nodes.is_as_declared(generation="0123456789abcdef")
+    mine = desired.generation(nodes.fleet["gpu-01"], nodes.fleet).id
+    lines = nodes.answers["gpu-01"]["ipex-question"][1]
+    entry = {"why": "ollama hangs", "at": "2026-01-01"}
+    lines[-1] = json.dumps({**json.loads(lines[-1]), "quarantined": {mine: entry}})
+
+    refused = nodes.run("-y")
+    forced = nodes.run("-y", "--data", "force=true")
+
+    assert f"gpu-01: generation {mine} has failed here before (2026-01-01): ollama hangs" in refused.output
+    assert refused.order("lock acquire") == []
+    assert next(command for command in forced.commands["gpu-01"] if " activate " in command).endswith("--force")

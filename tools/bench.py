@@ -8,6 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+from tools import bench_rollout
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -24,7 +27,7 @@ monitors = [("monitor-01", {{"ssh_hostname": "198.18.0.31"}})]
 
 
 def main() -> int:
-    """Boot and deploy the bench's fleet, then time runs that change nothing against connecting alone."""
+    """Boot and deploy the bench's fleet; time runs that change nothing, a rolling change, and nodes that leave."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="runs of each kind, in turn; default: %(default)s")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of nodes; default: 1 4 16")
@@ -34,7 +37,11 @@ def main() -> int:
     _run([str(PYINFRA), "-y", str(inventory), "deploy.py"])
     rows = [_measure(inventory, size, arguments.rounds) for size in arguments.sizes]
     _print(rows)
-    (ROOT / "build" / "bench.json").write_text(json.dumps({"no_op_deploy": rows}, indent=2) + "\n")
+    changes = [_roll(inventory, size) for size in arguments.sizes if size > 1]
+    left = bench_rollout.leaving("gateway-01", "gpu-01")
+    bench_rollout.write(changes, left)
+    measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
+    (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
     return 0
 
 
@@ -67,6 +74,14 @@ def _measure(inventory: Path, size: int, rounds: int) -> dict[str, float]:
         "no_op_seconds": statistics.median(pair[1] for pair in pairs),
         "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
     }
+
+
+def _roll(inventory: Path, size: int) -> dict[str, Any]:
+    """Roll a new revision through the first nodes, and the declared one back."""
+    command = [str(PYINFRA), str(inventory), "deploy.py"]
+    row = bench_rollout.rolling(command, _names(inventory)[:size], "monitor-01", _run)
+    _run([command[0], "-y", *command[1:]])
+    return row
 
 
 def _names(inventory: Path) -> list[str]:

@@ -1,0 +1,69 @@
+"""Take nodes out of the gateways' rotation for an operator, and back in."""
+
+from collections.abc import Generator
+
+from pyinfra.api.command import QuoteString
+from pyinfra.api.operation import operation
+from pyinfra.api.state import State
+
+from fleet.desired.program import PATH
+from fleet.load import RefusedError
+from fleet.model import Node
+from fleet.problems import Problem, report
+from operations import survey
+from operations.node_command import NodeCommand
+from operations.once import once
+from operations.survey import Answers
+
+# The gateways must let go, and the slowest service may take its deadline; what comes on top is a fault.
+_MARGIN_SECONDS = 120
+
+
+def allowed(state: State) -> Answers:
+    """What the nodes said, where all GPU nodes of this run may leave rotation at once.
+
+    Raises:
+        RefusedError: a service would fall below its floor.
+    """
+    return once(state, _allowed)
+
+
+def _allowed(state: State) -> Answers:
+    found = survey.answers(state)
+    leaving = [name for name in found.answers if found.fleet[name].is_gpu]
+    problems = [
+        Problem(
+            one.service,
+            f"{len(one.serving - frozenset(leaving))} of {len(one.nodes)} nodes would serve {one.service}, its floor "
+            f"is {one.floor}",
+            "Drain fewer nodes with --limit, or add --data force=true.",
+        )
+        for one in survey.capacities(state, found)
+        if not one.allows(leaving)
+    ]
+    if problems and not found.request.force:
+        raise RefusedError(f"No node was drained:\n{report(found.fleet.environment, problems)}")
+    return found
+
+
+def drain(node: Node, reason: str) -> None:
+    """Leave rotation, and wait for what is in flight."""
+    if node.is_gpu:
+        seconds = max((service.drain_seconds for service in node.services), default=0) + _MARGIN_SECONDS
+        _drained(name="Leave rotation", reason=reason or "drained by hand", _timeout=seconds)
+
+
+def undrain(node: Node) -> None:
+    """Return to rotation."""
+    if node.is_gpu:
+        _undrained(name="Return to rotation", _timeout=_MARGIN_SECONDS)
+
+
+@operation()
+def _drained(reason: str) -> Generator[NodeCommand, None, None]:
+    yield NodeCommand(PATH, "drain", "--reason", QuoteString(reason))
+
+
+@operation()
+def _undrained() -> Generator[NodeCommand, None, None]:
+    yield NodeCommand(PATH, "undrain")

@@ -1,0 +1,11 @@
+"""Bring drained GPU nodes back into rotation.
+
+pyinfra -y --limit gpu-02 inventory/prod.py tasks/undrain.py
+"""
+
+from pyinfra import host
+
+from fleet.load import node_name
+from operations import rotation, survey
+
+rotation.undrain(survey.answers(host.state).fleet[node_name(host)])

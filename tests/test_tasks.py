@@ -1,0 +1,118 @@
+"""The tasks, through the real command line, on the example fleet's fake nodes."""
+
+import json
+from typing import Any
+
+from tests.fake_fleet import FakeFleet
+
+OLD = "0123456789abcdef"
+
+
+def _says(nodes: FakeFleet, node: str, **status: Any) -> None:
+    """Add to what a node says of itself."""
+    lines = nodes.answers[node]["ipex-question"][1]
+    lines[-1] = json.dumps({**json.loads(lines[-1]), **status})
+
+
+def test_status_is_a_table_for_people(nodes: FakeFleet) -> None:
+    """One line a node: hardware, generation, pinned flake, services, rotation, backup, drift."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    _says(nodes, "gpu-02", rotation={"state": "draining", "reason": "new memory", "by": "operator"})
+    _says(nodes, "gpu-03", drift=[{"what": "unit", "name": "ollama-ipex.service", "why": "failed"}])
+    pin = "flake github:you/flake/0123456789012345678901234567890123456789?narHash=sha256-AAAAAAAAAAAA%3D"
+    nodes.answers["gpu-01"]["ipex-question"][1].insert(0, pin)
+
+    run = nodes.run(deploy="tasks/status.py")
+
+    assert run.status == 0, run.output
+    rows = {line.split()[0]: " ".join(line.split()) for line in run.output.splitlines() if line.startswith("  g")}
+    assert "Arc A770 i915" in rows["gpu-01"]
+    assert "012345678901 ollama up, comfyui up in - none" in rows["gpu-01"]
+    assert "draining (new memory)" in rows["gpu-02"]
+    assert "ollama DOWN" in rows["gpu-03"]
+    assert "ollama-ipex.service failed" in rows["gpu-03"]
+    assert {len(commands) for commands in run.commands.values()} == {1}
+
+
+def test_status_is_json_for_programs(nodes: FakeFleet) -> None:
+    """With --json standard output is one JSON document, and a node that is down is in it."""
+    nodes.is_as_declared()
+    nodes.unreachable = {"gpu-03"}
+
+    run = nodes.run("--json", deploy="tasks/status.py")
+
+    rows = {row["node"]: row for row in json.loads(run.stdout)["nodes"]}
+    assert run.status == 1
+    assert rows["gpu-01"]["services"] == {"ollama": True, "comfyui": True}
+    assert rows["gpu-03"] == {"node": "gpu-03", "reached": False}
+
+
+def test_drain_takes_one_node_out_with_its_reason(nodes: FakeFleet) -> None:
+    """The node is asked to leave, with the reason for whoever asks why; no other node is."""
+    nodes.is_as_declared()
+
+    run = nodes.run("-y", "--limit", "*gpu-02", "--data", "reason=new memory", deploy="tasks/drain.py")
+
+    assert run.status == 0, run.output
+    assert run.order(" drain --reason 'new memory'") == ["gpu-02"]
+    assert run.order(" drain ") == ["gpu-02"]
+
+
+def test_drain_keeps_the_floor(nodes: FakeFleet) -> None:
+    """Two of three nodes may not leave where two must serve, unless a person insists."""
+    nodes.is_as_declared()
+    two = ("-y", "--limit", "*gpu-02", "--limit", "*gpu-01")
+
+    refused = nodes.run(*two, deploy="tasks/drain.py")
+    forced = nodes.run(*two, "--data", "force=true", deploy="tasks/drain.py")
+
+    assert refused.status == 1
+    assert "1 of 3 nodes would serve ollama, its floor is 2" in refused.output
+    assert refused.order(" drain ") == []
+    assert sorted(forced.order(" drain ")) == ["gpu-01", "gpu-02"]
+
+
+def test_undrain_asks_gpu_nodes_only(nodes: FakeFleet) -> None:
+    """Gateways and monitors have no rotation to return to."""
+    nodes.is_as_declared()
+
+    run = nodes.run("-y", deploy="tasks/undrain.py")
+
+    assert sorted(run.order(" undrain")) == ["gpu-01", "gpu-02", "gpu-03"]
+
+
+def test_rollback_goes_by_waves_to_each_nodes_previous_generation(nodes: FakeFleet) -> None:
+    """With the lock, wave by wave; a node without a previous generation is left as it is."""
+    nodes.is_as_declared()
+    for name in ("gpu-01", "gpu-03"):
+        _says(nodes, name, previous=OLD, staged=[OLD])
+
+    run = nodes.run("-y", deploy="tasks/rollback.py")
+
+    assert run.status == 0, run.output
+    assert [node for node, command in nodes.sent if f" rollback {OLD}" in command] == ["gpu-01", "gpu-03"]
+    assert "--> Starting operation: 1. Wave 1 of 2: gpu-01 (canary)" in run.output
+    assert run.order("lock acquire") == ["monitor-01"]
+    assert run.order(" verify") == ["gateway-01"]
+
+
+def test_rollback_to_a_generation_that_no_node_has_is_refused(nodes: FakeFleet) -> None:
+    """The refusal names what was asked for; no node is changed."""
+    nodes.is_as_declared()
+
+    run = nodes.run("-y", "--data", f"to={OLD}", deploy="tasks/rollback.py")
+
+    assert run.status == 1
+    assert f"has generation {OLD} to go back to" in run.output
+    assert run.order(" rollback ") == []
+
+
+def test_verify_probes_the_engines_and_uses_the_routes(nodes: FakeFleet) -> None:
+    """GPU nodes let their engines work, gateways use every route; nothing is recorded."""
+    nodes.is_as_declared()
+
+    run = nodes.run("-y", deploy="tasks/verify.py")
+
+    assert sorted(run.order(" probe")) == ["gpu-01", "gpu-02", "gpu-03"]
+    assert run.order(" verify") == ["gateway-01"]
+    assert run.order("--record") == []
