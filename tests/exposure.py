@@ -9,6 +9,7 @@ EXPOSURE = {
     "ipex-agent": ("gpu-01", 1.0),
     "prometheus-node-exporter": ("gpu-01", 1.5),
     "nginx": ("gateway-01", 1.5),
+    "ipex-gateway": ("gateway-01", 1.5),
     "prometheus": ("monitor-01", 1.2),
 }
 

@@ -1,0 +1,187 @@
+"""`ipex-node gateway`: asks every GPU node whether it wants requests, and keeps nginx' upstreams accordingly.
+
+Needs no privilege but nginx' own user. If it ends, nginx goes on with the last upstreams, and its passive checks
+are what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from ipex_node import files, gateway_question, gateway_settings, gateway_upstreams
+from ipex_node.failure import FailedError
+from ipex_node.gateway_nginx import Nginx
+from ipex_node.gateway_rotation import Gathering, Rotation, differences, gets_nothing, is_urgent
+from ipex_node.world import progress
+
+if TYPE_CHECKING:
+    from ipex_node.gateway_rotation import Treatments
+    from ipex_node.gateway_settings import GatewaySettings
+    from ipex_node.world import World
+
+TOGETHER_SECONDS = 0.05
+"""Answers that come within this time of each other are decided on together: all nodes are asked at once."""
+RETRY_SECONDS = 5.0
+"""Pause before nginx is offered again what it has refused."""
+
+
+def serve(world: World) -> dict[str, Any]:
+    """Follow the nodes until SIGTERM.
+
+    Raises:
+        FailedError: The settings are missing or cannot be understood.
+    """
+    settings = gateway_settings.load(world.paths)
+    asyncio.run(Gateway(settings, Nginx(settings, world.run)).follow())
+    return {"ok": True, "failures": []}
+
+
+class Gateway:
+    """One gateway, from its first question to SIGTERM.
+
+    Args:
+        settings: Its settings.
+        nginx: Its nginx.
+    """
+
+    def __init__(self, settings: GatewaySettings, nginx: Nginx) -> None:
+        self._settings = settings
+        self._nginx = nginx
+        self._declared = settings.declared.read_text()
+        following = settings.following
+        self._before = _read_state(settings)
+        self._rotation = Rotation(
+            settings.members(), following.rise, following.fall, following.fail_open_share, self._before
+        )
+        self._gathering = Gathering(following.gather_seconds)
+        self._loaded: Treatments = {}
+        self._told: dict[str, tuple[str, ...]] = {}
+        self._heard = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Ask once, put nginx right, say that this gateway is ready, and go on for ever."""
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        await self._remember()
+        await asyncio.gather(*(self._ask(node) for node in self._settings.nodes))
+        await self._settle()
+        _notify("READY=1")
+        progress(f"{self._settings.gateway} follows {', '.join(self._settings.nodes)}")
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow(node)) for node in self._settings.nodes]
+            tasks.append(group.create_task(self._keep()))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _remember(self) -> None:
+        """Know what nginx works with, so that no node hears another word because this program was started anew."""
+        text = gateway_upstreams.live(self._declared, self._before)
+        if self._before and self._nginx.read() == text and await self._nginx.has_loaded(text):
+            self._loaded = self._before
+
+    async def _follow(self, node: str) -> None:
+        """Ask one node for ever, at the same moments as all others."""
+        interval = self._settings.following.interval_seconds
+        while True:
+            await asyncio.sleep(interval - time.monotonic() % interval)
+            # A machine that has died costs the whole time of a question: the next one must not wait as well.
+            while await self._ask(node) and not gets_nothing(self._rotation.treatments(), node):
+                pass
+
+    async def _ask(self, node: str) -> bool:
+        backend = self._settings.nodes[node]
+        out = gets_nothing(self._loaded, node)
+        heard, timed_out = await gateway_question.ask(backend, self._settings.gateway, out=out)
+        self._rotation.hear(node, heard)
+        self._heard.set()
+        return timed_out
+
+    async def _keep(self) -> None:
+        """Bring what was heard to nginx."""
+        while True:
+            # Not wait_for, which loses a cancellation that comes with the event (Python 3.11).
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._gathering.left(time.monotonic()))):
+                    await self._heard.wait()
+            await asyncio.sleep(TOGETHER_SECONDS)
+            self._heard.clear()
+            _notify("WATCHDOG=1")
+            self._tell_held()
+            wanted = self._rotation.treatments()
+            waiting = wanted != self._loaded or self._nginx.is_touched()
+            urgent = is_urgent(self._loaded, wanted)
+            if self._gathering.is_due(time.monotonic(), waiting=waiting, urgent=urgent):
+                await self._settle()
+
+    async def _settle(self) -> None:
+        """Let nginx work with the treatments of this moment, and nothing else."""
+        wanted = self._rotation.treatments()
+        text = gateway_upstreams.live(self._declared, wanted)
+        self._tell(wanted)
+        try:
+            if self._nginx.read() != text or not await self._nginx.has_loaded(text):
+                await self._nginx.load(text)
+        except (FailedError, OSError) as error:
+            progress(f"nginx keeps the upstreams it has: {error}")
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        self._loaded = wanted
+        self._write_state()
+
+    def _tell(self, wanted: Treatments) -> None:
+        for service, node, treatment in differences(self._loaded, wanted):
+            member = self._rotation.members[service][node]
+            if self._loaded or treatment != "in":
+                progress(f"{service} on {node}: {treatment}{f' ({member.why})' if member.why else ''}")
+
+    def _tell_held(self) -> None:
+        """Say once that nodes which look down are kept, and once that this is over."""
+        held = {service: nodes for service, nodes in self._rotation.held.items() if nodes}
+        for service in sorted({*held, *self._told}):
+            nodes = held.get(service, ())
+            if nodes and not self._told.get(service):
+                share = self._settings.following.fail_open_share
+                progress(f"{service}: {', '.join(nodes)} look down, more than {share:.0%} at once: all stay in")
+            elif not nodes:
+                progress(f"{service}: fewer look down, they are judged one by one again")
+        self._told = held
+
+    def _write_state(self) -> None:
+        members = self._rotation.members
+        state = {
+            "gateway": self._settings.gateway,
+            "rotation": self._loaded,
+            "why": {
+                service: {node: member.why for node, member in nodes.items() if member.why}
+                for service, nodes in members.items()
+            },
+            "held": {service: nodes for service, nodes in self._rotation.held.items() if nodes},
+        }
+        files.write(self._settings.state, (json.dumps(state, indent=2, sort_keys=True) + "\n").encode())
+
+
+def _read_state(settings: GatewaySettings) -> Treatments:
+    """Return how nodes were treated before this program was started anew; nothing after a reboot."""
+    try:
+        known: Treatments = json.loads(settings.state.read_bytes())["rotation"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+    return known
+
+
+def _notify(text: str) -> None:
+    """Tell systemd, where it has started this (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+        connection.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+        connection.send(text.encode())

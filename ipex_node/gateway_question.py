@@ -1,0 +1,76 @@
+"""One HTTP question of a gateway, to a node's agent or to its own nginx; hundreds may be open at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING
+
+from ipex_node.gateway_rotation import WISHES, Heard
+
+if TYPE_CHECKING:
+    from ipex_node.gateway_settings import Backend
+
+ANSWER_SECONDS = 0.8
+"""Longest a node may take to answer: two such and a reload are over in 3 s."""
+_LONGEST = 65536
+
+
+async def get(address: str, port: int, path: str, seconds: float) -> tuple[int, bytes]:
+    """Return status and body of an answer.
+
+    Raises:
+        OSError: There is nobody (also TimeoutError, after `seconds`).
+        ValueError: What answers does not speak HTTP.
+    """
+    async with asyncio.timeout(seconds):
+        reader, writer = await asyncio.open_connection(address, port)
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await _body(reader, head)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            raise ValueError(f"broken answer: {error}") from error
+        finally:
+            writer.close()
+    return int(head.split(None, 2)[1]), body
+
+
+async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    for line in head.lower().split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name == b"content-length":
+            return await reader.readexactly(min(int(value), _LONGEST))
+    return await reader.read(_LONGEST)
+
+
+async def ask(backend: Backend, gateway: str, *, out: bool) -> tuple[Heard, bool]:
+    """Ask a node whether it wants requests, and tell it how it is treated.
+
+    Returns:
+        What was heard, and whether the whole time has gone by without an answer.
+    """
+    path = f"/ready?gateway={gateway}&rotation={'out' if out else 'in'}"
+    try:
+        _, body = await get(backend.address, backend.port, path, ANSWER_SECONDS)
+        return _heard(json.loads(body)), False
+    except TimeoutError:
+        return Heard(silence=f"no answer within {ANSWER_SECONDS} s"), True
+    except OSError as error:
+        # asyncio's own words leave the reason out.
+        why = os.strerror(error.errno) if error.errno else str(error)
+        return Heard(silence=f"no answer: {why}"), False
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        return Heard(silence=f"no answer that can be understood: {error}"), False
+
+
+def _heard(answer: dict[str, object]) -> Heard:
+    services = answer["services"]
+    if not isinstance(services, dict):
+        raise TypeError("services is no object")
+    reason = "" if answer["ready"] else str(answer.get("reason") or "not ready")
+    if not any(services.values()) and not reason.startswith(WISHES):
+        # Nobody answers on that node: it looks down, and does not ask to be left out.
+        reason = ""
+    return Heard(reason=reason, services={str(name): up is True for name, up in services.items()})

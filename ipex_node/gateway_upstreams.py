@@ -1,0 +1,49 @@
+"""The upstreams nginx reads: the declared text, with the nodes that are to have no requests taken out. Pure.
+
+The text is the deploy's (templates/nginx/upstreams.conf.j2). Lines about one service on one node end in a mark,
+`# NODE SERVICE new` or `# NODE SERVICE own`, and this module changes nothing but those and the version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ipex_node.gateway_rotation import Treatment
+
+_MARK = re.compile(r"^(?P<indent>\s*)(?P<line>\S.*;)(?P<mark>\s+# (?P<node>\S+) (?P<service>\S+) (?P<use>new|own))$")
+DECLARED = "declared"
+"""The version of the declared text, which nginx reads only until this program has run."""
+
+
+def live(declared: str, treatments: Mapping[str, Mapping[str, Treatment]]) -> str:
+    """Return the text for these treatments, with a version that no other text has.
+
+    A server that is to have no requests is `down` and not removed: other sessions stay where they are (measured:
+    removal moves two thirds of them where a hash decides).
+    """
+    text = "".join(f"{_line(line, treatments)}\n" for line in declared.splitlines())
+    return text.replace(f'"{DECLARED}"', f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"', 1)
+
+
+def version(text: str) -> str:
+    """Return the version in a text; empty where there is none."""
+    found = re.search(r'\$ipex_upstreams \{\s*default "(\w+)";', text)
+    return found[1] if found else ""
+
+
+def _line(line: str, treatments: Mapping[str, Mapping[str, Treatment]]) -> str:
+    found = _MARK.match(line)
+    if not found:
+        return line
+    treatment = treatments.get(found["service"], {}).get(found["node"], "in")
+    # A line of `new` is where new work comes from, one of `own` where a session comes back to its node.
+    if treatment == "in" or (treatment == "draining" and found["use"] == "own"):
+        return line
+    if found["line"].startswith("server "):
+        return f"{found['indent']}{found['line'][:-1]} down;{found['mark']}"
+    return f"{found['indent']}# {found['line']}{found['mark']}"

@@ -1,0 +1,382 @@
+"""The program on a gateway, from its questions to nginx, against agents and an nginx of a few lines."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipex_node import gateway, gateway_nginx, gateway_question, gateway_settings, gateway_upstreams
+from ipex_node.failure import FailedError
+from ipex_node.gateway import Gateway
+from ipex_node.gateway_nginx import Nginx
+from ipex_node.gateway_settings import Backend, GatewaySettings
+from ipex_node.paths import Paths
+from ipex_node.world import Completed
+
+pytestmark = pytest.mark.timeout(30)
+
+DECLARED = """map $host $ipex_upstreams {
+    default "declared";
+}
+    server 127.0.0.1:11434; # gpu-01 ollama new
+    server 127.0.0.2:11434; # gpu-02 ollama new
+"""
+READY = {"ready": True, "reason": "", "services": {"ollama": True}}
+DRAINS = {"ready": False, "reason": "draining: new disk", "services": {"ollama": True}}
+
+
+class Machine:
+    """Two nodes' agents and one nginx.
+
+    Attributes:
+        answers: Node to what its agent says; None says nothing at all.
+        questions: Every path that was asked, with the node.
+        loaded: The version nginx works with.
+        refuses: Whether nginx -t refuses the next file.
+        takes_up: Whether nginx reads the file when it is told to.
+        reloads: How often it was told to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.answers: dict[str, Any] = {"gpu-01": READY, "gpu-02": READY}
+        self.questions: list[tuple[str, str]] = []
+        self.loaded = ""
+        self.refuses = False
+        self.takes_up = True
+        self.reloads = 0
+        self.ports: dict[str, int] = {}
+
+    @property
+    def settings(self) -> GatewaySettings:
+        """The gateway's settings, with this machine's ports, and twenty questions a second."""
+        places = {name: f"/{name}" for name in ("declared", "live", "candidate", "check", "state", "pid")}
+        following = {"interval_seconds": 0.05, "rise": 2, "fall": 2, "fail_open_share": 0.5, "gather_seconds": 0.1}
+        agents = {name: self.ports[name] for name in ("gpu-01", "gpu-02")}
+        raw = {
+            "gateway": "gateway-01",
+            "port": self.ports["nginx"],
+            "question": "/ipex-upstreams",
+            "paths": places,
+            "rotation": following,
+            "nodes": {
+                name: {"address": "127.0.0.1", "port": port, "services": ["ollama"]} for name, port in agents.items()
+            },
+        }
+        path = self.root / gateway_settings.SETTINGS.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(raw))
+        return gateway_settings.load(Paths(self.root))
+
+    @property
+    def live(self) -> str:
+        """The file nginx includes."""
+        return (self.root / "live").read_text()
+
+    def run(self, command: list[str], *, show: bool = False) -> Completed:  # noqa: ARG002 - as world's
+        """Be `nginx -t`."""
+        return Completed(int(self.refuses), "", "unexpected end of file" if self.refuses else "")
+
+    def kill(self, _pid: int, number: int) -> None:
+        """Be nginx' master process."""
+        assert number == signal.SIGHUP
+        self.reloads += 1
+        if self.takes_up:
+            self.loaded = gateway_upstreams.version(self.live)
+
+    def nginx(self) -> Nginx:
+        """Return what speaks to this nginx."""
+        return Nginx(self.settings, self.run)  # type: ignore[arg-type]
+
+
+def _server(answer: Callable[[str], str | None]) -> Callable[..., Awaitable[None]]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).decode().split()[1]
+        body = answer(path)
+        if body is None:
+            await asyncio.sleep(30)
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body or '')}\r\n\r\n{body}".encode())
+        writer.close()
+
+    return serve
+
+
+@asynccontextmanager
+async def _running(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
+    machine = Machine(root)
+    monkeypatch.setattr(os, "kill", machine.kill)
+    monkeypatch.setattr(gateway_question, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "TOGETHER_SECONDS", 0.005)
+    monkeypatch.setattr(gateway_nginx, "SETTLED_SECONDS", 0.05)
+    monkeypatch.setattr(gateway_nginx, "LOADED_SECONDS", 0.3)
+    (root / "declared").write_text(DECLARED)
+    (root / "pid").write_text("4711\n")
+
+    def agent(name: str) -> Callable[[str], str | None]:
+        def answer(path: str) -> str | None:
+            machine.questions.append((name, path))
+            said = machine.answers[name]
+            return None if said is None else json.dumps(said)
+
+        return answer
+
+    answers = {"nginx": lambda _: machine.loaded, "gpu-01": agent("gpu-01"), "gpu-02": agent("gpu-02")}
+    servers = {name: await asyncio.start_server(_server(answer), "127.0.0.1", 0) for name, answer in answers.items()}
+    machine.ports = {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
+    yield machine
+    for server in servers.values():
+        server.close()
+
+
+@asynccontextmanager
+async def _following(machine: Machine) -> AsyncIterator[Gateway]:
+    followed = Gateway(machine.settings, machine.nginx())
+    task = asyncio.create_task(followed.follow())
+    yield followed
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3):
+        while not condition():  # noqa: ASYNC110 - what is awaited happens in files too
+            await asyncio.sleep(0.01)
+
+
+def _in_machine(root: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[Machine], Awaitable[None]]) -> None:
+    async def told() -> None:
+        async with _running(root, monkeypatch) as machine:
+            await story(machine)
+
+    asyncio.run(told())
+
+
+def test_a_draining_node_is_down_and_told_so_only_when_nginx_has_loaded_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rotation=out` follows nginx' own word that its workers have read the file, and never comes before it."""
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            machine.takes_up = False
+            machine.answers["gpu-02"] = DRAINS
+            await _until(lambda: "127.0.0.2:11434 down;" in machine.live)
+            await asyncio.sleep(0.4)
+            early = [path for name, path in machine.questions if name == "gpu-02"]
+            machine.loaded = gateway_upstreams.version(machine.live)
+            monkeypatch.setattr(gateway, "RETRY_SECONDS", 0.05)
+            await _until(lambda: ("gpu-02", "/ready?gateway=gateway-01&rotation=out") in machine.questions)
+
+        assert {path.rpartition("=")[2] for path in early} == {"in"}
+        assert {path.rpartition("=")[2] for name, path in machine.questions if name == "gpu-01"} == {"in"}
+
+    monkeypatch.setattr(gateway, "RETRY_SECONDS", 0.05)
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_a_node_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out, and in again when it has answered well, with one reload each."""
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            machine.answers["gpu-01"] = None
+            await _until(lambda: "127.0.0.1:11434 down;" in machine.live)
+            machine.answers["gpu-01"] = READY
+            await _until(lambda: " down;" not in machine.live)
+            await asyncio.sleep(0.2)
+
+        assert machine.reloads == 3
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_a_steady_fleet_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nginx that works with the right file is not told anything, neither at the start nor later."""
+
+    async def story(machine: Machine) -> None:
+        treatments = {"ollama": {"gpu-01": "in", "gpu-02": "in"}}
+        text = gateway_upstreams.live(DECLARED, treatments)  # type: ignore[arg-type]
+        (machine.root / "live").write_text(text)
+        machine.loaded = gateway_upstreams.version(text)
+        async with _following(machine):
+            await _until(lambda: len(machine.questions) > 20)
+
+        assert machine.reloads == 0
+        assert machine.live == text
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_a_reload_that_is_owed_is_made_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between writing and reloading, it finds the file right and nginx at work with another."""
+
+    async def story(machine: Machine) -> None:
+        treatments = {"ollama": {"gpu-01": "in", "gpu-02": "in"}}
+        (machine.root / "live").write_text(gateway_upstreams.live(DECLARED, treatments))  # type: ignore[arg-type]
+        machine.loaded = "stale"
+        async with _following(machine):
+            await _until(lambda: machine.loaded == gateway_upstreams.version(machine.live))
+
+        assert machine.reloads == 1
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_an_edit_by_somebody_else_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy may put the declared file in place again while a node is out."""
+
+    async def story(machine: Machine) -> None:
+        machine.answers["gpu-02"] = DRAINS
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            (machine.root / "live").write_text(DECLARED)
+            await _until(lambda: " down;" in machine.live)
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_what_nginx_refuses_is_not_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The last good upstreams stay, the journal has nginx' reason, and the node hears that it is still in."""
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            good = machine.live
+            machine.refuses = True
+            machine.answers["gpu-02"] = DRAINS
+            await asyncio.sleep(0.3)
+
+        assert machine.live == good
+        assert machine.reloads == 1
+        assert not [path for _, path in machine.questions if path.endswith("=out")]
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+    assert "unexpected end of file" in capfd.readouterr().err
+
+
+def test_a_program_started_anew_tells_a_drained_node_that_it_is_out_from_its_first_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that waits for `out` must not hear another word because a gateway's program died."""
+
+    async def story(machine: Machine) -> None:
+        machine.answers["gpu-02"] = DRAINS
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1 and (machine.root / "state").exists())
+        machine.questions.clear()
+        async with _following(machine):
+            await _until(lambda: len(machine.questions) > 4)
+
+        assert machine.reloads == 1
+        assert {path.rpartition("=")[2] for name, path in machine.questions if name == "gpu-02"} == {"out"}
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_every_change_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The journal says who and why, and the state file knows it too."""
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until((machine.root / "state").exists)
+            machine.answers["gpu-02"] = DRAINS
+            await _until(lambda: "draining" in (machine.root / "state").read_text())
+        state = json.loads((machine.root / "state").read_bytes())
+
+        assert state["rotation"] == {"ollama": {"gpu-01": "in", "gpu-02": "draining"}}
+        assert state["why"] == {"ollama": {"gpu-02": "draining: new disk"}}
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+    assert "ollama on gpu-02: draining (draining: new disk)" in capfd.readouterr().err
+
+
+def test_without_nginx_the_file_is_made_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At boot nginx starts behind this program, and reads what it has left."""
+
+    async def story(machine: Machine) -> None:
+        (machine.root / "pid").unlink()
+        text = gateway_upstreams.live(DECLARED, {})
+        await machine.nginx().load(text)
+
+        assert machine.live == text
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_nginx_that_does_not_take_up_a_file_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload that nginx has refused inside is not taken for one that has happened."""
+
+    async def story(machine: Machine) -> None:
+        machine.takes_up = False
+        with pytest.raises(FailedError, match="has not taken up"):
+            await machine.nginx().load(gateway_upstreams.live(DECLARED, {}))
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "healthy"),
+    [
+        (READY, "", True),
+        (DRAINS, "draining: new disk", True),
+        ({"ready": False, "reason": "activating", "services": {"ollama": False}}, "activating", False),
+        ({"ready": False, "reason": "no answer from ollama", "services": {"ollama": False}}, "", False),
+    ],
+)
+def test_a_wish_is_told_from_an_illness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], reason: str, healthy: bool
+) -> None:
+    """A node none of whose services answers has not asked to be left out: it may be one of too many at once."""
+
+    async def story(machine: Machine) -> None:
+        machine.answers["gpu-01"] = said
+        backend = machine.settings.nodes["gpu-01"]
+        heard, _ = await gateway_question.ask(backend, "gateway-01", out=False)
+
+        assert (heard.reason, heard.services, heard.silence) == (reason, {"ollama": healthy}, "")
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+@pytest.mark.parametrize(("said", "why"), [([], "understood"), ({"ready": True}, "understood"), (None, "within")])
+def test_an_answer_that_is_none_is_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: object, why: str
+) -> None:
+    """Neither another program on the agent's port nor a hung agent stops the questions."""
+
+    async def story(machine: Machine) -> None:
+        machine.answers["gpu-01"] = said
+        heard, _ = await gateway_question.ask(machine.settings.nodes["gpu-01"], "gateway-01", out=False)
+
+        assert why in heard.silence
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+
+def test_nobody_on_the_port_is_silence() -> None:
+    """A node whose agent does not run says why: the connection is refused."""
+    heard, timed_out = asyncio.run(gateway_question.ask(Backend("127.0.0.1", 1, ("ollama",)), "gateway-01", out=False))
+
+    assert "refused" in heard.silence.lower()
+    assert not timed_out
+
+
+def test_missing_settings_say_what_to_do(tmp_path: Path) -> None:
+    """On a machine that is no gateway yet the program says so."""
+    with pytest.raises(FailedError, match="does not exist"):
+        gateway_settings.load(Paths(tmp_path))
