@@ -1,5 +1,7 @@
 """The command line. Each command imports what it needs, and nothing of the others: `status` must be fast."""
 
+# ruff: noqa: PLC0415 - lazily, see above
+
 from __future__ import annotations
 
 import json
@@ -12,7 +14,11 @@ from ipex_node.world import World
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    Answer = tuple[int, dict[str, Any]]
+    Command = Callable[[World, argparse.Namespace], Answer]
+    Add = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
@@ -37,37 +43,118 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     return status
 
 
-def _run(words: Sequence[str], world: World) -> tuple[int, dict[str, Any]]:
-    # ruff: noqa: PLC0415 - lazily, see above
-    if words == ["status"]:
+def _run(words: Sequence[str], world: World) -> Answer:
+    if words in (["status"], ["status", "--json"]):
         # Before the parser, which would take a tenth of its time.
-        from ipex_node.status import status
-
-        return _judged(status(world))
+        return _status(world)
     options = _parser().parse_args(words)
-    if options.command == "activate":
-        from ipex_node.activation import activate
+    command: Command = options.run
+    return command(world, options)
 
-        return activate(world, options.id)
-    if options.command == "stage":
-        from ipex_node.staging import stage
 
-        return _judged(stage(world, options.directory))
-    if options.command == "probe":
-        from ipex_node.probing import probe
+def _judged(answer: dict[str, Any]) -> Answer:
+    return (0 if answer["ok"] else 1), answer
 
-        return _judged(probe(world))
-    if options.command == "verify":
-        from ipex_node.verification import verify
 
-        return _judged(verify(world, options.record))
+def _status(world: World, _options: argparse.Namespace | None = None) -> Answer:
+    from ipex_node.status import status
+
+    return _judged(status(world))
+
+
+def _stage(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.staging import stage
+
+    return _judged(stage(world, options.directory))
+
+
+def _activate(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.activation import activate
+
+    return activate(world, options.id, force=options.force)
+
+
+def _rollback(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.activation import rollback
+
+    return rollback(world, options.id, force=options.force)
+
+
+def _recover(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.recovery import recover
+
+    return recover(world, at_boot=options.boot)
+
+
+def _drain(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.rotation import drain
+
+    return _judged(drain(world, options.reason, wait=options.wait == "yes"))
+
+
+def _undrain(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.rotation import undrain
+
+    return _judged(undrain(world))
+
+
+def _agent(world: World, _options: argparse.Namespace) -> Answer:
     from ipex_node.agent import serve
 
     return _judged(serve(world))
 
 
-def _judged(answer: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    return (0 if answer["ok"] else 1), answer
+def _gateway(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.gateway import serve
+
+    return _judged(serve(world))
+
+
+def _probe(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.probing import probe
+
+    return _judged(probe(world))
+
+
+def _verify(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.verification import verify
+
+    return _judged(verify(world, options.record))
+
+
+def _lock(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node import lock
+
+    if options.action == "show":
+        return _judged(lock.show(world.paths))
+    if options.action == "release":
+        return _judged(lock.release(world.paths, options.token))
+    words = {key: getattr(options, key) for key in ("owner", "reason", "token", "seconds", "surveyed", "force")}
+    return _judged(lock.acquire(world.paths, **words))
+
+
+def _record(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node import record
+
+    path = options.file or world.paths.state / record.FILE
+    if options.action == "append":
+        return _judged(record.append(path, sys.stdin.read()))
+    return _judged(record.verify(path))
+
+
+def _rollout_words(command: Add) -> None:
+    """Add what a monitor keeps for the whole fleet."""
+    one = command("lock", _lock, "on the first monitor: let one rollout at a time change the fleet")
+    one.add_argument("action", choices=("acquire", "release", "show"))
+    one.add_argument("--owner", default="", help="person and machine")
+    one.add_argument("--reason", default="", help="what the rollout is for")
+    one.add_argument("--token", default="", help="the same for all of one run")
+    one.add_argument("--seconds", type=int, default=900, help="after how long it ends by itself; default: %(default)s")
+    one.add_argument("--surveyed", type=float, default=0.0, metavar="SECONDS", help="how long ago the fleet was asked")
+    one.add_argument("--force", action="store_true", help="take it from whoever holds it")
+    one = command("record", _record, "on a monitor: the history of rollouts, each line bound to the one before")
+    one.add_argument("action", choices=("append", "verify"), help="append reads one JSON object from standard input")
+    one.add_argument("--file", type=Path, help="a history elsewhere than in /var/lib/ipex")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,16 +166,44 @@ def _parser() -> argparse.ArgumentParser:
         "`failures`; exit status 0 done, 1 failed or rolled back, 2 could not roll back.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    one = commands.add_parser("stage", help="take in a bundle and realise its closures; no service is touched")
-    one.add_argument("directory", type=Path, help="unpacked bundle: manifest.json and root/")
-    one = commands.add_parser("activate", help="make a staged generation current, or leave the node as it was")
-    one.add_argument("id", help="the generation; the current one mends what has drifted")
-    commands.add_parser("status", help="what the node has, and where it differs from what it should have")
-    commands.add_parser("agent", help="serve /metrics, /ready and /healthz until stopped")
-    commands.add_parser("probe", help="let every service of the current generation do its smallest work")
-    one = commands.add_parser("verify", help="use every route of the gateway as a user would")
-    one.add_argument("--record", metavar="TEXT", help="text to keep in /var/lib/ipex/verified on full success")
+
+    def command(name: str, run: Command, words: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=words)
+        one.set_defaults(run=run)
+        return one
+
+    _changing(command)
+    _answering(command)
+    _rollout_words(command)
     return parser
+
+
+def _changing(command: Add) -> None:
+    """Add what changes the node."""
+    one = command("stage", _stage, "take in a bundle and realise its closures; no service is touched")
+    one.add_argument("directory", type=Path, help="unpacked bundle: manifest.json and root/")
+    one = command("activate", _activate, "make a staged generation current, or leave the node as it was")
+    one.add_argument("id", help="the generation; the current one mends what has drifted")
+    one.add_argument("--force", action="store_true", help="even if it has failed on this node before")
+    one = command("rollback", _rollback, "go back to the previous generation, or to a named one")
+    one.add_argument("id", nargs="?", help="a staged generation; the previous one without it")
+    one.add_argument("--force", action="store_true", help="even if it has failed on this node before")
+    one = command("recover", _recover, "end an activation that was cut off; nothing where there is none")
+    one.add_argument("--boot", action="store_true", help="services are about to start: wait for none")
+    one = command("drain", _drain, "leave the gateways' rotation and wait for what is in flight")
+    one.add_argument("--reason", default="", metavar="TEXT", help="shown to whoever asks why")
+    one.add_argument("--wait", choices=("yes", "no"), default="yes", help="default: %(default)s")
+    command("undrain", _undrain, "return to the gateways' rotation")
+
+
+def _answering(command: Add) -> None:
+    """Add what asks the node, and what answers for it."""
+    command("status", _status, "what the node has, and where it differs from what it should have")
+    command("agent", _agent, "serve /metrics, /ready and /healthz until stopped")
+    command("gateway", _gateway, "keep nginx' upstreams as the GPU nodes want them, until stopped")
+    command("probe", _probe, "let every service of the current generation do its smallest work")
+    one = command("verify", _verify, "use every route of the gateway as a user would")
+    one.add_argument("--record", metavar="TEXT", help="text to keep in /var/lib/ipex/verified on full success")
 
 
 if __name__ == "__main__":

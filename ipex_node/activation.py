@@ -1,4 +1,4 @@
-"""`ipex-node activate`: make a staged generation current, or leave the node as it was.
+"""`ipex-node activate` and `rollback`: make a staged generation current, or leave the node as it was.
 
 The program may replace its own file on the way: whatever it needs is imported before that, at the top.
 """
@@ -7,93 +7,96 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import engines, probing, situation, staging, store, transaction, validation
+from ipex_node import deadman, quarantine, recovery, situation, steps, store, transaction
 from ipex_node.changes import Changes
-from ipex_node.failure import FailedError, Failure
-from ipex_node.transaction import Step
+from ipex_node.failure import failed
+from ipex_node.rotation import longest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ipex_node.manifest import Probe
     from ipex_node.situation import Situation
+    from ipex_node.steps import Check
+    from ipex_node.transaction import Outcome
     from ipex_node.world import World
 
-    Check = Callable[[Probe, float], None]
 
-
-def activate(world: World, identity: str, check: Check = engines.check) -> tuple[int, dict[str, Any]]:
+def activate(
+    world: World, identity: str, check: Check | None = None, *, force: bool = False
+) -> tuple[int, dict[str, Any]]:
     """Make a generation current; for the current one, mend what has drifted.
 
     Args:
         world: The node.
         identity: A staged generation.
-        check: Asks one engine, until a moment of `time.monotonic()`, whether it does its work.
+        check: Asks one engine whether it does its work; the deep check without it.
+        force: Even if the generation is quarantined.
 
     Returns:
         The exit status (0 done, 1 not done and the node is as before, 2 the node could not be put back) and
         the answer.
 
     Raises:
-        FailedError: The generation is not staged, or another change is under way.
+        FailedError: The generation is not staged or quarantined, or another change is under way.
     """
     with store.locked(world.paths, f"activate {identity}"):
+        if not force:
+            quarantine.refuse(world.paths, identity)
+        # What an earlier one has left half done is no state to start from, or to go back to.
+        recovery.resume(world, check)
         found = situation.find(world, identity)
-        changes = Changes(world, found)
-        journal = transaction.Journal(world.paths.journal)
-        journal.begin(**{"from": found.old.id or None, "to": identity})
-        outcome = transaction.run(_steps(world, found, changes, check), journal)
-        if outcome.undone:
-            outcome.stuck += _old_failures(world, found, changes, check)
-    answer = {
+        outcome = _transact(world, found, check or steps.deep_check(found))
+    return (2 if outcome.stuck else int(bool(outcome.failures))), _answer(found, outcome)
+
+
+def rollback(
+    world: World, identity: str | None, check: Check | None = None, *, force: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Make the previous generation current again, or a named one; what is left behind is not quarantined.
+
+    Args:
+        world: The node.
+        identity: A staged generation; the previous one without it.
+        check: As for `activate`.
+        force: As for `activate`.
+
+    Raises:
+        FailedError: There is none to go back to, or as for `activate`.
+    """
+    wanted = identity or store.linked(world.paths.previous)
+    if wanted is None:
+        raise failed("rollback", "this node has no previous generation", "name one that `status` lists as staged")
+    return activate(world, wanted, check, force=force)
+
+
+def _transact(world: World, found: Situation, check: Check) -> Outcome:
+    changes = Changes(world, found)
+    journal = transaction.Journal(world.paths.journal)
+    ways = {"from": found.current, "to": found.new.id, "seconds": _seconds(found)}
+    journal.begin(**ways, **deadman.moment(world.paths))
+    looks = steps.looks(world, found)
+    if found.is_done:
+        outcome = transaction.run(looks, journal)
+        journal.end(outcome)
+        return outcome
+    outcome = transaction.run([*looks, *steps.changes_of(world, found, changes, check)], journal)
+    if not outcome.failures:
+        transaction.close(steps.after_commit(world, found, changes), journal, outcome)
+    steps.conclude(world, (found.current, found.new.id), outcome, journal)
+    return outcome
+
+
+def _seconds(found: Situation) -> float:
+    """Return how long it may take before it counts as hung."""
+    probes = sum(one.deadline_seconds for one in found.new.probes)
+    return deadman.longest(probes, longest(found.settings.services))
+
+
+def _answer(found: Situation, outcome: Outcome) -> dict[str, Any]:
+    return {
         "ok": not outcome.failures,
         "failures": [failure.as_json() for failure in (*outcome.failures, *outcome.stuck)],
-        "from": found.old.id or None,
-        "to": identity,
+        "from": found.current,
+        "to": found.new.id,
         "changed": not found.is_done,
         "rolled_back": outcome.undone and not outcome.stuck,
         "steps": outcome.steps,
     }
-    return (2 if outcome.stuck else int(bool(outcome.failures))), answer
-
-
-def _steps(world: World, found: Situation, changes: Changes, check: Check) -> list[Step]:
-    """Return the transaction. Dead-man, drain and snapshot have their place behind `remember`."""
-
-    def verify() -> str:
-        staging.verify(world, found.new)
-        return f"{len(found.new.files)} files"
-
-    def validate() -> str:
-        validation.validate(world, found.new, found.closures)
-        return f"{len(found.new.validators)} validators"
-
-    def probe() -> str:
-        probing.await_healthy(world, found.new, found.plan.touched, check)
-        return " ".join(found.plan.touched)
-
-    looks = [Step("verify the staged files", verify), Step("validate", validate)]
-    if found.is_done:
-        return looks
-    return [
-        *looks,
-        Step("remember", changes.remember, changes.forget),
-        Step("leave rotation", changes.leave_rotation, changes.return_to_rotation),
-        Step("retire units", changes.retire, changes.restore_units),
-        Step("install files", changes.install, changes.restore_files),
-        Step("switch profiles", changes.switch, changes.restore_profiles),
-        Step("start units", changes.start, changes.stop_new),
-        Step("probe", probe),
-        Step("commit", changes.commit, changes.uncommit),
-        Step("return to rotation", changes.finish),
-    ]
-
-
-def _old_failures(world: World, found: Situation, changes: Changes, check: Check) -> list[Failure]:
-    """Ask what was put back whether it serves again."""
-    units = [unit for unit in changes.before.units if changes.before.units[unit].is_active]
-    try:
-        probing.await_healthy(world, found.old, units, check)
-    except FailedError as error:
-        return [Failure(f"after rolling back: {one.what}", one.why, one.cure) for one in error.failures]
-    return []

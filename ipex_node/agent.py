@@ -9,6 +9,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl
 
 from ipex_node import exposition, gpu, settings
 from ipex_node.failure import FailedError, failed
@@ -72,17 +73,24 @@ class Agent:
         self._node = node
         self._readiness = Readiness(world.paths, node.services)
 
-    def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Return status, content type and body for a path."""
+    def answer(self, target: str) -> tuple[int, str, bytes]:
+        """Return status, content type and body for a path with its query."""
+        path, _, query = target.partition("?")
         if path == "/metrics":
             text = exposition.text(self._samples(), self._node.metrics)
             return 200, exposition.CONTENT_TYPE, text.encode()
         if path == "/ready":
+            self._hear(query)
             ready = self._readiness.answer()
             return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()
         if path == "/healthz":
             return 200, _JSON, b'{"ok": true}'
         return 404, _JSON, b'{"error": "there are /metrics, /ready and /healthz"}'
+
+    def _hear(self, query: str) -> None:
+        """Keep what a gateway says of itself while it asks."""
+        words = dict(parse_qsl(query))
+        self._readiness.gateways.hear(words.get("gateway", ""), words.get("rotation", ""))
 
     def _samples(self) -> Iterator[Sample]:
         ready = self._readiness.answer()
@@ -152,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         try:
-            status, kind, body = self.server.agent.answer(self.path.partition("?")[0])
+            status, kind, body = self.server.agent.answer(self.path)
         except FailedError as error:
             answer = {"ok": False, "failures": [one.as_json() for one in error.failures]}
             status, kind, body = 500, _JSON, json.dumps(answer).encode()

@@ -69,6 +69,7 @@ def restore_files(world: World, before: Before) -> None:
     """Put every file back with content, mode, owner and time, and remove those that did not exist."""
     for path, existed in before.files.items():
         place = world.paths.on_node(path)
+        files.remove_unfinished(place)
         if existed:
             files.copy(_kept(world, path), place)
         else:
@@ -78,6 +79,7 @@ def restore_files(world: World, before: Before) -> None:
 def restore_profiles(world: World, before: Before) -> None:
     """Put every profile back."""
     for profile, was in before.profiles.items():
+        files.remove_unfinished(world.paths.on_node(profile))
         nix.restore_profile(world.paths.on_node(profile), was)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ipex_node import before as past
-from ipex_node import files, store
+from ipex_node import files, marker, rotation, situation, store
 from ipex_node.failure import failed
 from ipex_node.nix import Nix
 from ipex_node.systemd import Systemd, UnitState
@@ -27,22 +26,24 @@ class Changes:
 
     Args:
         world: The node.
-        situation: What it starts from.
+        found: What it starts from.
+        wait: Whether units' starts and stops are waited for; not while the machine boots.
     """
 
-    def __init__(self, world: World, situation: Situation) -> None:
+    def __init__(self, world: World, found: Situation, *, wait: bool = True) -> None:
         self._world = world
-        self._situation = situation
-        self._plan = situation.plan
-        self._systemd = Systemd(world.run)
+        self._situation = found
+        self._plan = found.plan
+        self._systemd = Systemd(world.run, wait=wait)
+        self._waits = wait
         self.before = past.Before({}, (), {}, {})
-        self.retired = False
         self.started = False
 
     def remember(self) -> str:
         """Record and keep all that will be touched."""
         touched = (*self._plan.install, *self._plan.remove)
         self.before = past.remember(self._world, touched, self._plan.switch, self._plan.units)
+        situation.keep(self._world.paths, self._situation)
         return f"{len(touched)} files, {len(self._plan.switch)} profiles, {len(self._plan.units)} units"
 
     def forget(self) -> None:
@@ -50,25 +51,38 @@ class Changes:
         past.remove_directories(self.before)
 
     def leave_rotation(self) -> str:
-        """Tell the agent that services are about to change."""
-        if not self._plan.units:
-            return "no unit changes"
-        text = json.dumps({"to": self._situation.new.id})
-        files.write(self._world.paths.activating, text.encode())
-        return ""
+        """Send no more requests to engines that change, and let those that work on some finish."""
+        if not self._situation.engines_change:
+            return ""
+        paths, ends = self._world.paths, self._situation.engines_that_end
+        left: dict[str, int | None] = {}
+        if ends:
+            name = marker.by_activation(self._situation.new.id)
+            marker.put_drain(paths, f"generation {self._situation.new.id} is about to be activated", name)
+            left = rotation.await_idle(paths, self._situation.settings, ends)
+        marker.put_activating(paths, self._situation.new.id)
+        cut = (f"{name} cuts off {rotation.amount(number)}" for name, number in left.items())
+        return "; ".join(cut) or " ".join(service.name for service in ends)
 
-    def return_to_rotation(self) -> None:
-        """Tell the agent that services are as they should be."""
-        self._world.paths.activating.unlink(missing_ok=True)
+    def return_to_rotation(self) -> str:
+        """Tell gateways that services are as they should be, and see them come back."""
+        if not marker.clear_transactions(self._world.paths) or not self._waits:
+            return ""
+        if marker.drain(self._world.paths) or not self._situation.engines_that_end:
+            return ""
+        away = rotation.await_gateways(self._situation.settings, "in", rotation.RETURN_SECONDS)
+        return f"not yet taken back by {', '.join(away)}" if away else ""
 
-    def finish(self) -> str:
-        """Return to rotation at the end of a change that was committed."""
-        self.return_to_rotation()
+    def snapshot(self) -> str:
+        """Keep the services' data before a closure that might change its format.
+
+        Nothing yet: what data a service has, and how it is copied while it is small and consistent, is
+        declared together with its backup. The services are idle at this moment and stop at the next step.
+        """
         return ""
 
     def retire(self) -> str:
         """Stop and disable what the new generation has not, while its unit files still exist."""
-        self.retired = True
         self._systemd.do("disable", self._plan.retire, "--now")
         return " ".join(self._plan.retire)
 
@@ -170,5 +184,5 @@ class Changes:
 
     def uncommit(self) -> None:
         """Point the links to where they pointed."""
-        store.point(self._world.paths.current, self._situation.old.id or None)
+        store.point(self._world.paths.current, self._situation.current)
         store.point(self._world.paths.previous, self._situation.previous)

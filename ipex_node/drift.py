@@ -37,9 +37,10 @@ class Drift:
 
 
 def of_files(paths: Paths, manifest: Manifest) -> Iterator[Drift]:
-    """Find files that are not as the generation has them."""
+    """Find files that are not as the generation has them; a seed need only be there."""
     for path, entry in manifest.files.items():
-        why = file_difference(paths.on_node(path), entry)
+        place = paths.on_node(path)
+        why = ("" if place.is_file() else "missing") if entry.seed else file_difference(place, entry)
         if why:
             yield Drift("file", path, why)
 

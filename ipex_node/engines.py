@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from ipex_node.client import Client
-from ipex_node.failure import failed
+from ipex_node.failure import Failure, GivenUpError, failed
 
 if TYPE_CHECKING:
     from ipex_node.manifest import Probe
@@ -19,19 +19,27 @@ API_PATHS = {"ollama": "/api/tags", "comfyui": "/system_stats", "http": "/"}
 """Where each engine's API answers 200: Ollama's server/routes.go, ComfyUI's server.py."""
 _TOKENS = 8
 """Tokens asked for: enough for a stream to come in several pieces."""
+_DRIVERS = "see whether /run/opengl-driver leads to the drivers and /dev/dri/renderD* belongs to render"
 
 
-def check(probe: Probe, deadline: float) -> None:
+def check(probe: Probe, deadline: float, *, on_gpu: bool = False) -> None:
     """Ask the engine behind a probe to do its smallest work.
 
     Args:
         probe: Whom to ask and for what.
         deadline: Moment of `time.monotonic()` at which it must be done.
+        on_gpu: Whether the work must be done on the GPU: an engine without its driver answers 200 and
+            computes on the processor.
 
     Raises:
         FailedError: It did not; the failure says at which step and what was seen.
     """
-    prove(probe.engine, Client(probe.url, deadline), probe.path, probe.model)
+    client = Client(probe.url, deadline)
+    prove(probe.engine, client, probe.path, probe.model)
+    if on_gpu and probe.engine == "comfyui":
+        _require_xpu(client)
+    if on_gpu and probe.engine == "ollama" and probe.model is not None:
+        _require_vram(client, probe.model)
 
 
 def prove(engine: str, client: Client, api_path: str, model: str | None, *, streaming: bool = False) -> None:
@@ -78,6 +86,26 @@ def _require_model(client: Client, model: str) -> None:
     if wanted not in names and model not in names:
         has = ", ".join(names) or "none"
         raise failed("GET /api/tags", f"model {model} is not there; there are: {has}", f"pull {model} on that node")
+
+
+def _require_vram(client: Client, model: str) -> None:
+    """See where the model lies that has just generated (Ollama's docs/api.md, GET /api/ps)."""
+    loaded = {str(one.get("name", "")): one for one in client.get_json("/api/ps").get("models") or []}
+    found = loaded.get(model) or loaded.get(f"{model}:latest")
+    if found is None:
+        cure = "OLLAMA_KEEP_ALIVE must not be 0"
+        raise failed("GET /api/ps", f"model {model} has generated and is not loaded: on the GPU or not?", cure)
+    if not found.get("size_vram"):
+        why = f"model {model} computes on the CPU: size_vram is 0"
+        raise GivenUpError(Failure("GET /api/ps", why, _DRIVERS))
+
+
+def _require_xpu(client: Client) -> None:
+    """See what ComfyUI computes on: torch's name of the device (its server.py, GET /system_stats)."""
+    kinds = [str(device.get("type")) for device in client.get_json("/system_stats").get("devices") or []]
+    if "xpu" not in kinds:
+        why = f"it computes on {', '.join(kinds) or 'nothing'}, not on an xpu"
+        raise GivenUpError(Failure("GET /system_stats", why, _DRIVERS))
 
 
 def _ollama_line(line: bytes) -> dict[str, Any]:

@@ -37,6 +37,20 @@ class FailedError(Exception):
         self.failures = failures
 
 
+class GivenUpError(FailedError):
+    """Waiting longer cannot help: systemd has given the unit up, or the engine works, but not on the GPU."""
+
+
+class StoppedError(Exception):
+    """Somebody wants an end of it, now.
+
+    No FailedError: what waits for a failing thing to become healthy must not wait this out, too.
+    """
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(f"{signal_name} arrived (a lost connection, or someone stopped it)")
+
+
 def failed(what: str, why: str, cure: str = "") -> FailedError:
     """Return the error for one failure, to be raised."""
     return FailedError(Failure(what, why, cure))

@@ -25,7 +25,7 @@ def write(path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] 
         owner: User and group id; this process's own without it.
     """
     make_directory(path.parent)
-    fresh = path.with_name(f".{path.name}.ipex-new")
+    fresh = _fresh(path)
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -44,10 +44,19 @@ def write(path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] 
     sync_directory(path.parent)
 
 
+def _fresh(path: Path) -> Path:
+    return path.with_name(f".{path.name}.ipex-new")
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed while it wrote this file has left beside it."""
+    _fresh(path).unlink(missing_ok=True)
+
+
 def link(path: Path, target: str) -> None:
     """Point a symbolic link somewhere else by atomic rename."""
     make_directory(path.parent)
-    fresh = path.with_name(f".{path.name}.ipex-new")
+    fresh = _fresh(path)
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.rename(path)

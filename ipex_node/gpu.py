@@ -51,6 +51,15 @@ class Sample:
     value: float
 
 
+def is_there(sysfs: Path) -> bool:
+    """Whether this machine has an Intel GPU with a driver.
+
+    Args:
+        sysfs: Where sysfs is, /sys on a real machine.
+    """
+    return any(sample.family == "ipex_gpu_info" for sample in samples(sysfs))
+
+
 def samples(sysfs: Path) -> Iterator[Sample]:
     """Read every Intel GPU that has a driver.
 

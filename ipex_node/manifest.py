@@ -25,12 +25,14 @@ class File:
         mode: Permission bits.
         owner: Name of the user.
         group: Name of the group.
+        seed: Only the beginning: another program owns the file once it is there.
     """
 
     sha256: str
     mode: int
     owner: str
     group: str
+    seed: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,8 +143,8 @@ def _absolute(path: str) -> str:
     return path
 
 
-def _file(entry: dict[str, str]) -> File:
-    return File(entry["sha256"], int(entry["mode"], 8), entry["owner"], entry["group"])
+def _file(entry: dict[str, Any]) -> File:
+    return File(entry["sha256"], int(entry["mode"], 8), entry["owner"], entry["group"], bool(entry.get("seed")))
 
 
 def _unit(entry: dict[str, Any]) -> Unit:

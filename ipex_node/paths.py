@@ -61,6 +61,26 @@ class Paths:
         return self.state / "journal.json"
 
     @property
+    def recovery_program(self) -> Path:
+        """A copy of the program that began the last transaction: the one that knows how to end it."""
+        return self.state / "recovery-program"
+
+    @property
+    def quarantine(self) -> Path:
+        """Generations that failed on this node, with the reason."""
+        return self.state / "quarantine.json"
+
+    @property
+    def boot_id(self) -> Path:
+        """The kernel's name of this boot."""
+        return self.on_node("/proc/sys/kernel/random/boot_id")
+
+    @property
+    def connections(self) -> Path:
+        """The kernel's tables of connections, tcp and tcp6; below /proc/self, a sandbox shows them too."""
+        return self.on_node("/proc/self/net")
+
+    @property
     def lock(self) -> Path:
         """Held by whoever changes the node."""
         return self.state / "lock"

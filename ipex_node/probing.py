@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import engines, store
-from ipex_node.failure import FailedError, Failure
+from ipex_node import engines, gpu, settings, store
+from ipex_node.failure import FailedError, Failure, GivenUpError
 from ipex_node.systemd import Systemd
 from ipex_node.world import progress
 
@@ -23,19 +23,16 @@ ACTIVE_SECONDS = 60.0
 _ON_ITS_WAY = {"activating", "deactivating", "refreshing", "reloading"}
 
 
-class GivenUpError(FailedError):
-    """Waiting longer cannot help: systemd itself has given the unit up."""
-
-
 def probe(world: World) -> dict[str, Any]:
     """`ipex-node probe`: run every probe of the current generation once, deep."""
     manifest = store.manifest(world.paths, store.linked(world.paths.current))
+    on_gpu = gpu.is_there(settings.load_leniently(world.paths.settings).sysfs)
     failures: list[Failure] = []
     healthy = []
     for one in manifest.probes:
         started = time.monotonic()
         try:
-            engines.check(one, started + one.deadline_seconds)
+            engines.check(one, started + one.deadline_seconds, on_gpu=on_gpu)
         except FailedError as error:
             failures += error.failures
         else:

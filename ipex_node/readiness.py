@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import store
+from ipex_node import in_flight, marker, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ipex_node.paths import Paths
     from ipex_node.settings import Service
@@ -20,6 +20,10 @@ ANSWER_SECONDS = 2.0
 """Longest a service may take to say that its API is up."""
 FRESH_SECONDS = 1.0
 """How long an answer counts: several gateways and a monitor ask, the service is asked once."""
+
+
+GATEWAYS = 64
+"""Names kept at most: who may ask at all is the firewall's business, how much is kept this program's."""
 
 
 def answers(service: Service) -> bool:
@@ -38,7 +42,28 @@ def answers(service: Service) -> bool:
 class _Known:
     lock: threading.Lock
     up: bool = False
+    in_flight: int | None = None
     until: float = 0.0
+
+
+class Gateways:
+    """What each gateway said when it last asked: whether it sends requests to this node."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[str, float]] = {}
+
+    def hear(self, name: str, rotation: str) -> None:
+        """Keep a gateway's word: `in` or `out`."""
+        if rotation in {"in", "out"} and name and (name in self._said or len(self._said) < GATEWAYS):
+            self._said[name] = (rotation, time.monotonic())
+
+    def said(self) -> dict[str, dict[str, Any]]:
+        """Return each gateway's last word and how long ago it was."""
+        now = time.monotonic()
+        return {
+            name: {"rotation": rotation, "seconds_ago": round(now - at, 1)}
+            for name, (rotation, at) in sorted(self._said.copy().items())
+        }
 
 
 class Readiness:
@@ -51,6 +76,7 @@ class Readiness:
     """
 
     def __init__(self, paths: Paths, services: tuple[Service, ...], ask: Callable[[Service], bool] = answers) -> None:
+        self.gateways = Gateways()
         self._paths = paths
         self._services = services
         self._ask = ask
@@ -69,19 +95,29 @@ class Readiness:
         return {name: known.up for name, known in self._known.items()}
 
     def answer(self) -> dict[str, Any]:
-        """Return what /ready says."""
-        services = self.services()
-        reason = self._reason(services)
-        generation = store.linked(self._paths.current)
-        return {"ready": not reason, "reason": reason, "generation": generation, "services": services}
+        """Return what /ready says.
 
-    def _reason(self, services: Mapping[str, bool]) -> str:
-        if self._paths.drain.exists():
-            return "draining"
-        if self._paths.activating.exists():
-            return "activating"
+        `ready` is the node's own word. Gateways send a service's requests where that service is up, too: one
+        that is silent does not take the others out of rotation, unless none is left.
+        """
+        services = self.services()
+        wish = self._wish()
         silent = [name for name, up in services.items() if not up]
-        return f"no answer from {', '.join(silent)}" if silent else ""
+        return {
+            "ready": not wish and (not services or len(silent) < len(services)),
+            "reason": wish or (f"no answer from {', '.join(silent)}" if silent else ""),
+            "generation": store.linked(self._paths.current),
+            "services": services,
+            "in_flight": {name: known.in_flight for name, known in self._known.items()},
+            "gateways": self.gateways.said(),
+        }
+
+    def _wish(self) -> str:
+        """Say why the node wants to be out of rotation; nothing where it does not."""
+        now = marker.rotation(self._paths)
+        if now["state"] == "in":
+            return ""
+        return f"{now['state']}: {now['reason']}" if now["reason"] else now["state"]
 
     def _is_fresh(self, service: Service) -> bool:
         return time.monotonic() < self._known[service.name].until
@@ -92,4 +128,5 @@ class Readiness:
         with known.lock:
             if not self._is_fresh(service):
                 known.up = self._ask(service)
+                known.in_flight = in_flight.count(service, self._paths.connections)
                 known.until = time.monotonic() + FRESH_SECONDS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipex_node.failure import failed
+from ipex_node.failure import FailedError, failed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +21,17 @@ class Service:
         name: Name in the catalogue of services.
         port: Port on loopback.
         health_path: Path that answers 200 when the API is up.
+        engine: `ollama`, `comfyui` or `http`: how what is in flight is counted.
+        unit: Its systemd unit.
+        drain_seconds: Longest wait for what is in flight before the unit is restarted.
     """
 
     name: str
     port: int
     health_path: str
+    engine: str = "http"
+    unit: str = ""
+    drain_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Settings:
         agent_port: Port of the agent.
         sysfs: Where sysfs is; a node without a GPU may show a tree of plain files.
         services: Engines on this node.
+        gateways: Names of the fleet's gateways, which send requests here.
         gateway: What verify checks; none where the node is no gateway.
         metrics: Family to its `kind` and `help`, from the one table of metrics.
     """
@@ -81,6 +88,7 @@ class Settings:
     agent_port: int = 9090
     sysfs: Path = Path("/sys")
     services: tuple[Service, ...] = ()
+    gateways: tuple[str, ...] = ()
     gateway: Gateway | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -101,6 +109,14 @@ def load(path: Path) -> Settings:
         raise failed(str(path), f"cannot be understood: {error}", "deploy again: the file is generated") from error
 
 
+def load_leniently(path: Path) -> Settings:
+    """Return the settings in a file; those of a node without any where somebody's edit has broken them."""
+    try:
+        return load(path)
+    except FailedError:
+        return Settings()
+
+
 def _settings(raw: dict[str, Any]) -> Settings:
     return Settings(
         node=raw["node"],
@@ -108,9 +124,21 @@ def _settings(raw: dict[str, Any]) -> Settings:
         revision=raw.get("revision"),
         agent_port=int(raw["agent"]["port"]),
         sysfs=Path(raw["paths"]["sysfs"]),
-        services=tuple(Service(one["name"], int(one["port"]), one["health_path"]) for one in raw["services"]),
+        services=tuple(map(_service, raw["services"])),
+        gateways=tuple(raw.get("gateways", ())),
         gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
         metrics=raw.get("metrics", {}),
+    )
+
+
+def _service(raw: dict[str, Any]) -> Service:
+    return Service(
+        name=raw["name"],
+        port=int(raw["port"]),
+        health_path=raw["health_path"],
+        engine=raw["engine"],
+        unit=raw["unit"],
+        drain_seconds=float(raw.get("drain_seconds", 0)),
     )
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from ipex_node import drift, plan, store
-from ipex_node.failure import FailedError
+from ipex_node import drift, files, plan, settings, store
+from ipex_node.failure import FailedError, failed
 from ipex_node.manifest import Manifest
 from ipex_node.systemd import Systemd
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from ipex_node.paths import Paths
+    from ipex_node.settings import Service, Settings
     from ipex_node.world import World
 
 
@@ -25,19 +28,36 @@ class Situation:
 
     Attributes:
         new: The generation to make current.
-        old: The current one; an empty manifest where there is none.
+        old: The current one; an empty manifest where there is none, or where it cannot be read.
+        current: Name of the current one.
         previous: Name of the one before it.
         closures: The new generation's profile to store path.
         old_closures: The old one's.
         plan: What must change.
+        settings: The node's, as they are now; a fresh machine's are those it will have.
     """
 
     new: Manifest
     old: Manifest
+    current: str | None
     previous: str | None
     closures: Mapping[str, str]
     old_closures: Mapping[str, str]
     plan: plan.Plan
+    settings: Settings
+
+    @property
+    def engines_change(self) -> bool:
+        """Whether any engine starts, starts anew or ends."""
+        engines = {one.unit for manifest in (self.old, self.new) for one in manifest.probes if one.engine != "http"}
+        engines |= {service.unit for service in self.settings.services}
+        return bool(engines & {*self.plan.touched, *self.plan.retire})
+
+    @property
+    def engines_that_end(self) -> tuple[Service, ...]:
+        """Running engines whose process ends."""
+        units = {*self.plan.restart, *self.plan.retire}
+        return tuple(service for service in self.settings.services if service.unit in units)
 
     @property
     def is_done(self) -> bool:
@@ -54,10 +74,11 @@ def find(world: World, identity: str) -> Situation:
     paths = world.paths
     new = store.manifest(paths, identity)
     closures = store.closures(paths, identity)
-    old, old_closures = _current(paths)
+    current = store.linked(paths.current)
+    old, old_closures = _readable(paths, current)
     gone = set(old.files) - set(new.files)
     seen = plan.Seen(
-        differing=frozenset(one.name for one in drift.of_files(paths, new)),
+        differing=frozenset({*(one.name for one in drift.of_files(paths, new)), *_sown(new, old)}),
         leftover=frozenset(path for path in gone if os.path.lexists(paths.on_node(path))),
         moved=frozenset(one.name for one in drift.of_closures(paths, closures)),
         units=Systemd(world.run).states({**old.units, **new.units}),
@@ -65,18 +86,70 @@ def find(world: World, identity: str) -> Situation:
     return Situation(
         new=new,
         old=old,
+        current=current,
         previous=store.linked(paths.previous),
         closures=closures,
         old_closures=old_closures,
         plan=plan.make(new, old, seen, closures, old_closures),
+        settings=_settings(paths, identity),
     )
 
 
-def _current(paths: Paths) -> tuple[Manifest, Mapping[str, str]]:
-    """Read the current generation; a damaged one must not keep a good one out, so it counts as none."""
-    current = store.linked(paths.current)
+def keep(paths: Paths, found: Situation) -> None:
+    """Keep on the disk what the way back needs."""
+    record = {"to": found.new.id, "current": found.current, "previous": found.previous, "plan": asdict(found.plan)}
+    files.write(_record(paths), json.dumps(record).encode())
+
+
+def recall(paths: Paths) -> Situation:
+    """Return what a transaction that was cut off had started from.
+
+    Raises:
+        FailedError: The record is damaged.
+    """
     try:
-        return store.manifest(paths, current), store.closures(paths, current)
+        raw = json.loads(_record(paths).read_bytes())
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in raw["plan"].items()
+        }
+        new, closures = _readable(paths, raw["to"])
+        old, old_closures = _readable(paths, raw["current"])
+        return Situation(
+            new=replace(new, id=raw["to"]),
+            old=old,
+            current=raw["current"],
+            previous=raw["previous"],
+            closures=closures,
+            old_closures=old_closures,
+            plan=plan.Plan(**kept),
+            settings=_settings(paths, raw["to"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise failed(str(_record(paths)), f"cannot be read: {error}", "deploy again") from error
+
+
+def _record(paths: Paths) -> Path:
+    return paths.transaction / "situation.json"
+
+
+def _settings(paths: Paths, identity: str) -> Settings:
+    now = settings.load_leniently(paths.settings)
+    staged = store.directory(paths, identity) / "root/etc/ipex/node.json"
+    return now if now.node else settings.load_leniently(staged)
+
+
+def _sown(new: Manifest, old: Manifest) -> Iterator[str]:
+    """Name the seeds that are declared anew: what has grown from the old ones is replaced."""
+    for path, entry in new.files.items():
+        before = old.files.get(path)
+        if entry.seed and (before is None or before.sha256 != entry.sha256):
+            yield path
+
+
+def _readable(paths: Paths, identity: str | None) -> tuple[Manifest, Mapping[str, str]]:
+    """Read a generation; a damaged current one must not keep a good one out, so it counts as none."""
+    try:
+        return store.manifest(paths, identity), store.closures(paths, identity)
     except FailedError as error:
-        progress(f"the current generation cannot be read and counts as none: {error}")
+        progress(f"generation {identity} cannot be read and counts as none: {error}")
         return Manifest(), {}

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import drift, settings, store
+from ipex_node import drift, marker, quarantine, settings, store
 from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
 from ipex_node.manifest import Manifest
-from ipex_node.settings import Settings
 from ipex_node.systemd import Systemd
 
 if TYPE_CHECKING:
-    from ipex_node.paths import Paths
     from ipex_node.world import World
-
-
-def _settings(paths: Paths) -> Settings:
-    """Read the settings; somebody's edit of them is drift to be mended and must not hide the rest."""
-    try:
-        return settings.load(paths.settings)
-    except FailedError:
-        return Settings()
 
 
 def _current(world: World, current: str | None) -> tuple[Manifest, dict[str, str], list[Drift]]:
@@ -38,7 +28,8 @@ def status(world: World) -> dict[str, Any]:
     `ok` says that the question could be answered; differences are data, in `drift`.
     """
     paths = world.paths
-    node = _settings(paths)
+    # Somebody's edit of the settings is drift to be mended and must not hide the rest.
+    node = settings.load_leniently(paths.settings)
     current = store.linked(paths.current)
     manifest, closures, damage = _current(world, current)
     differences = [
@@ -56,6 +47,8 @@ def status(world: World) -> dict[str, Any]:
         "generation": current,
         "previous": store.linked(paths.previous),
         "staged": store.staged(paths),
+        "quarantined": quarantine.load(paths),
+        "rotation": marker.rotation(paths),
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         "closures": closures,
         "drift": [difference.as_json() for difference in differences],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ipex_node import files
-from ipex_node.failure import failed
+from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.manifest import Manifest, parse
 
 if TYPE_CHECKING:
@@ -88,12 +89,57 @@ def point(link: Path, identity: str | None) -> None:
         files.link(link, f"generations/{identity}")
 
 
+class LockedError(FailedError):
+    """Somebody else changes this node.
+
+    Attributes:
+        pid: The process that does, where it has said so.
+        is_activation: Whether it is a transaction.
+    """
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(Failure("the node is locked", f"{holder} is at work", "wait for it, then try again"))
+        pid = re.search(r"process (\d+)", holder)
+        self.is_activation = holder.startswith("ipex-node activate")
+        self.pid = int(pid[1]) if pid else None
+
+
+def is_locked(paths: Paths) -> bool:
+    """Whether somebody changes this node right now."""
+    if not paths.lock.exists():
+        return False
+    with paths.lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def prune(paths: Paths, keep: int) -> list[str]:
+    """Remove the oldest staged generations; the current and the previous one stay.
+
+    Args:
+        paths: The node's places.
+        keep: How many beside those two, the newest first.
+
+    Returns:
+        The names of what was removed.
+    """
+    serving = {linked(paths.current), linked(paths.previous)}
+    others = [path for path in paths.generations.glob("[0-9a-f]*") if path.name not in serving]
+    others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in others[keep:]:
+        files.remove_tree(path)
+    return [path.name for path in others[keep:]]
+
+
 @contextmanager
 def locked(paths: Paths, command: str) -> Iterator[None]:
     """Hold the node's lock: one change at a time.
 
     Raises:
-        FailedError: Somebody else holds it; the message says who.
+        LockedError: Somebody else holds it; the message says who.
     """
     files.make_directory(paths.state)
     descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -102,7 +148,7 @@ def locked(paths: Paths, command: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 500, 0).decode(errors="replace") or "another process"
-            raise failed("the node is locked", f"{holder} is at work", "wait for it, then try again") from error
+            raise LockedError(holder) from error
         since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"ipex-node {command} (process {os.getpid()}, since {since})".encode(), 0)

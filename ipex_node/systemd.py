@@ -16,6 +16,9 @@ _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
 _STARTS_WITH_MACHINE = {"enabled", "static", "alias", "indirect", "generated"}
 """Unit file states in which `systemctl enable` has nothing to do (systemctl(1), is-enabled)."""
 
+_JOBS = {"start", "stop", "restart", "reload", "reload-or-restart"}
+"""Verbs that queue a job and wait for its end (systemctl(1), --no-block)."""
+
 
 @dataclass(frozen=True)
 class UnitState:
@@ -52,10 +55,17 @@ class UnitState:
 
 
 class Systemd:
-    """Asks and tells systemd; every refusal is an error that says what systemd said."""
+    """Asks and tells systemd; every refusal is an error that says what systemd said.
 
-    def __init__(self, run: Run) -> None:
+    Args:
+        run: Runs a command.
+        wait: Whether starts and stops are waited for. While the machine boots, a unit that is ordered before
+            others would wait for itself.
+    """
+
+    def __init__(self, run: Run, *, wait: bool = True) -> None:
         self._run = run
+        self._options = () if wait else ("--no-block",)
 
     def states(self, units: Iterable[str]) -> dict[str, UnitState]:
         """Return the state of units, all asked in one call."""
@@ -78,7 +88,8 @@ class Systemd:
         names = list(units)
         if not names and verb != "daemon-reload":
             return
-        done = self._run(["systemctl", verb, *options, *(["--", *names] if names else [])])
+        waiting = self._options if verb in _JOBS else ()
+        done = self._run(["systemctl", verb, *waiting, *options, *(["--", *names] if names else [])])
         if done.returncode != 0:
             first = names[0] if names else ""
             raise failed(" ".join(["systemctl", verb, *names]), self._why(done.complaint, names), _cure(first))

@@ -24,7 +24,7 @@ def validate(world: World, manifest: Manifest, closures: Mapping[str, str]) -> N
     """
     if not manifest.validators:
         return
-    view = world.paths.run / "validate"
+    view = _view(world)
     try:
         _show(world, manifest, closures, view)
         refusals = [_refusal(world, command, view) for command in manifest.validators]
@@ -33,6 +33,15 @@ def validate(world: World, manifest: Manifest, closures: Mapping[str, str]) -> N
     failures = [refusal for refusal in refusals if refusal]
     if failures:
         raise FailedError(*failures)
+
+
+def clear(world: World) -> None:
+    """Remove what a validation that was killed has left."""
+    files.remove_tree(_view(world))
+
+
+def _view(world: World) -> Path:
+    return world.paths.run / "validate"
 
 
 def _show(world: World, manifest: Manifest, closures: Mapping[str, str], view: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ipex_node import rotation
 from tests.ipex_node import fake_node
 from tests.ipex_node.fake_node import FakeNode
 
@@ -19,13 +20,16 @@ def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is awaited in a test is there at once or never."""
+    monkeypatch.setattr(rotation, "PAUSE_SECONDS", 0.001)
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
     """A machine on which nothing has been deployed."""
-    root = tmp_path / "node"
-    for directory in ("etc/systemd/system", "var/lib", "run", "nix/var/nix/profiles"):
-        (root / directory).mkdir(parents=True)
-    return FakeNode(root)
+    return fake_node.machine(tmp_path / "node")
 
 
 @pytest.fixture

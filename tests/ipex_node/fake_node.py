@@ -24,6 +24,23 @@ OLLAMA = "ollama-ipex.service"
 AGENT = "ipex-agent.service"
 _UNITS = "/etc/systemd/system"
 
+SERVICE = {
+    "name": "ollama",
+    "port": 11434,
+    "health_path": "/api/tags",
+    "engine": "ollama",
+    "unit": OLLAMA,
+    "drain_seconds": 0.3,
+}
+SETTINGS = {
+    "node": "gpu-01",
+    "environment": "lab",
+    "agent": {"port": 1},
+    "paths": {"sysfs": "/nowhere"},
+    "gateways": [],
+    "services": [SERVICE],
+}
+
 
 @dataclass
 class FakeUnit:
@@ -107,6 +124,9 @@ class FakeNode:
             return self._systemctl(words[1], [word for word in words[2:] if not word.startswith("-")], words)
         if "nix" in words:
             return self._build(Path(words[words.index("--out-link") + 1]), words[-1])
+        if words[0] == "systemd-run":
+            name = next(word.removeprefix("--unit=") for word in words if word.startswith("--unit="))
+            self.units[f"{name}.timer"] = FakeUnit("active", "transient")
         if words[0] == "nix-env":
             return self._set(Path(words[2]), words[4])
         if words[0] == "refuse-bad":
@@ -120,6 +140,9 @@ class FakeNode:
             return Completed(0, "\n\n".join(self._show(name) for name in names) + "\n", "")
         for name in names:
             unit = self.units.setdefault(name, FakeUnit())
+            if verb == "stop" and unit.file == "transient":
+                del self.units[name]
+                continue
             if verb in {"start", "restart", "reload", "reload-or-restart"}:
                 if not self._exists(name) or unit.active == "failed":
                     return Completed(5, "", f"Unit {name} not found, or its start limit is used up.")
@@ -137,7 +160,10 @@ class FakeNode:
         return Completed(0, "", "")
 
     def _exists(self, name: str) -> bool:
-        return self.on(f"{_UNITS}/{name}").exists()
+        return self.on(f"{_UNITS}/{name}").exists() or self._is_transient(name)
+
+    def _is_transient(self, name: str) -> bool:
+        return name in self.units and self.units[name].file == "transient"
 
     def _show(self, name: str) -> str:
         unit = self.units.get(name, FakeUnit())
@@ -159,6 +185,13 @@ class FakeNode:
         return Completed(0, "", "")
 
 
+def machine(root: Path) -> FakeNode:
+    """Make a machine on which nothing has been deployed."""
+    for directory in ("etc/systemd/system", "var/lib", "run", "nix/var/nix/profiles"):
+        (root / directory).mkdir(parents=True)
+    return FakeNode(root)
+
+
 def _seen(path: Path) -> tuple[object, ...]:
     status = path.lstat()
     if path.is_symlink():
@@ -173,7 +206,7 @@ def files(version: str = "1", **more: str) -> dict[str, str]:
     return {
         f"{_UNITS}/{OLLAMA}": f"ollama {version}",
         f"{_UNITS}/{AGENT}": "agent",
-        "/etc/ipex/node.json": "{}",
+        "/etc/ipex/node.json": json.dumps(SETTINGS),
         **{f"/etc/ipex/{name}": content for name, content in more.items()},
     }
 

@@ -138,13 +138,17 @@ def test_flag_takes_the_node_out_of_rotation(node: FakeNode, flag: str) -> None:
         "reason": {"drain": "draining"}.get(flag, flag),
         "generation": None,
         "services": {"ollama": True},
+        "in_flight": {"ollama": 0},
+        "gateways": {},
     }
 
 
-def test_silent_service_is_the_reason(node: FakeNode) -> None:
-    """The reason names which service does not answer."""
-    answer = Readiness(node.world.paths, (OLLAMA, COMFYUI), lambda one: one is OLLAMA).answer()
-    assert (answer["ready"], answer["reason"]) == (False, "no answer from comfyui")
+@pytest.mark.parametrize(("up", "ready"), [({"ollama"}, True), (set(), False)])
+def test_silent_service_leaves_the_others_in_rotation(node: FakeNode, up: set[str], ready: bool) -> None:
+    """The reason names what does not answer; the node is ready while anything does."""
+    answer = Readiness(node.world.paths, (OLLAMA, COMFYUI), lambda one: one.name in up).answer()
+    assert (answer["ready"], "no answer from" in answer["reason"]) == (ready, True)
+    assert answer["services"] == {"ollama": ready, "comfyui": False}
 
 
 def test_answers_are_kept_for_a_second(node: FakeNode) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from ipex_node import engines
 from ipex_node.client import Client
-from ipex_node.failure import FailedError
+from ipex_node.failure import FailedError, GivenUpError
+from ipex_node.manifest import Probe
 from tests.ipex_node.tiny_server import Handler, Server, frame, running
 
 SECONDS = 0.2
@@ -29,6 +30,39 @@ def server() -> Iterator[Server]:
             "GET /history/p1": lambda it: it.say(200, {"p1": {"outputs": {"2": {}}}}),
         }
         yield one
+
+
+def deep(server: Server, engine: str) -> None:
+    """Ask as the transaction does on a node with a GPU."""
+    probe = Probe(engine, "x.service", server.url, engines.API_PATHS[engine], "tiny", SECONDS)
+    engines.check(probe, time.monotonic() + SECONDS, on_gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "why"),
+    [
+        ([{"name": "tiny:latest", "size": 9, "size_vram": 0}], "computes on the CPU: size_vram is 0"),
+        ([{"name": "tiny:latest", "size": 9}], "computes on the CPU"),
+    ],
+)
+def test_ollama_on_the_processor_is_refused(server: Server, loaded: list[object], why: str) -> None:
+    """It answers 200 and generates, and its model is not in the GPU's memory."""
+    server.answers["GET /api/ps"] = lambda it: it.say(200, {"models": [{"name": "tiny:latest", "size_vram": 9}]})
+    deep(server, "ollama")
+    server.answers["GET /api/ps"] = lambda it: it.say(200, {"models": loaded})
+    with pytest.raises(GivenUpError, match=why):
+        deep(server, "ollama")
+    server.answers["GET /api/ps"] = lambda it: it.say(200, {"models": []})
+    with pytest.raises(FailedError, match="is not loaded: on the GPU or not"):
+        deep(server, "ollama")
+
+
+def test_comfyui_on_the_processor_is_refused(server: Server) -> None:
+    """It finishes the prompt, and its device is a cpu."""
+    deep(server, "comfyui")
+    server.answers["GET /system_stats"] = lambda it: it.say(200, {"devices": [{"type": "cpu"}]})
+    with pytest.raises(GivenUpError, match="it computes on cpu, not on an xpu"):
+        deep(server, "comfyui")
 
 
 def event(kind: str, **data: object) -> bytes:

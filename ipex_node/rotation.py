@@ -1,0 +1,169 @@
+"""`ipex-node drain` and `undrain`, and the same for a transaction: no request is lost by a change.
+
+A node leaves in two moves. First it wishes to be out, and waits until every gateway has said that it sends
+nothing new. Then it waits until what is in flight has ended, each service with a deadline of its own.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from ipex_node import in_flight, marker, settings, store
+from ipex_node.failure import Failure, failed
+from ipex_node.world import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from ipex_node.paths import Paths
+    from ipex_node.settings import Service, Settings
+    from ipex_node.world import World
+
+PAUSE_SECONDS = 0.2
+"""Between two looks."""
+GONE_SECONDS = 5.0
+"""A gateway asks every second; one that has been silent for so long sends no requests either."""
+RETURN_SECONDS = 15.0
+"""Longest wait for the gateways to take a node back: their second of asking, twice, a reload, and room."""
+_QUIET_LOOKS = 2
+"""Looks in a row that must find nothing: a request may be between two connections at the moment of one."""
+
+
+def drain(world: World, reason: str, *, wait: bool) -> dict[str, Any]:
+    """Leave rotation for an operator, until `undrain` or a reboot.
+
+    Args:
+        world: The node.
+        reason: Shown to whoever asks why.
+        wait: Whether to wait for gateways and for what is in flight.
+    """
+    marker.put_drain(world.paths, reason, marker.OPERATOR)
+    node = settings.load_leniently(world.paths.settings)
+    left: dict[str, int | None] = {}
+    if wait:
+        left = await_idle(world.paths, node, node.services)
+    cure = "wait, or change what needs changing: it will be cut off"
+    failures = [Failure(name, f"{amount(number)} still in flight", cure) for name, number in left.items()]
+    return {
+        "ok": not failures,
+        "failures": [failure.as_json() for failure in failures],
+        "rotation": marker.rotation(world.paths),
+    }
+
+
+def undrain(world: World) -> dict[str, Any]:
+    """Return to rotation: an operator's wish is taken back, and one that a dead transaction has left.
+
+    Raises:
+        FailedError: A transaction is at work; it returns by itself.
+    """
+    there = marker.drain(world.paths)
+    if there and there.by != marker.OPERATOR and store.is_locked(world.paths):
+        raise failed("undrain", f"{there.by} is at work and returns by itself", "wait for it")
+    world.paths.drain.unlink(missing_ok=True)
+    node = settings.load_leniently(world.paths.settings)
+    waiting = await_gateways(node, "in", RETURN_SECONDS) if there else []
+    return {
+        "ok": True,
+        "failures": [],
+        "changed": there is not None,
+        "rotation": marker.rotation(world.paths),
+        "not_yet_in": waiting,
+    }
+
+
+def await_idle(paths: Paths, node: Settings, services: Collection[Service]) -> dict[str, int | None]:
+    """Wait until the gateways send nothing new, and then until services have nothing in flight.
+
+    A gateway that does not let go is waited for as long as the longest deadline: what it sends would be lost.
+
+    Returns:
+        What was left at a service's deadline; none where it did not say.
+    """
+    started = time.monotonic()
+    await_gateways(node, "out", longest(services))
+    return _await_quiet(paths, services, started)
+
+
+def await_gateways(node: Settings, wanted: str, seconds: float) -> list[str]:
+    """Wait until every gateway says how it treats this node, or is gone.
+
+    Args:
+        node: Knows the gateways and the agent they ask.
+        wanted: `out` or `in`.
+        seconds: Longest wait.
+
+    Returns:
+        The gateways that have not said so.
+    """
+    started = time.monotonic()
+    told: list[str] = []
+    while True:
+        waited = time.monotonic() - started
+        waiting = _other_minded(node, wanted, waited)
+        if not waiting or waited >= seconds:
+            return waiting
+        if waiting != told:
+            progress(f"wait until {', '.join(waiting)} say: {wanted}")
+            told = waiting
+        time.sleep(PAUSE_SECONDS)
+
+
+def _other_minded(node: Settings, wanted: str, waited: float) -> list[str]:
+    said = _said(node.agent_port) if node.gateways else {}
+    return [name for name in sorted({*node.gateways, *said}) if not _agrees(said.get(name), wanted, waited)]
+
+
+def _agrees(word: dict[str, Any] | None, wanted: str, waited: float) -> bool:
+    if word is None:
+        # The agent may have started a moment ago: silence counts only after it has been listened to.
+        return waited >= GONE_SECONDS
+    return bool(word["rotation"] == wanted or word["seconds_ago"] >= GONE_SECONDS)
+
+
+def _said(port: int) -> dict[str, dict[str, Any]]:
+    """Ask this node's agent what the gateways have said; nothing where it does not answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GONE_SECONDS)
+    try:
+        connection.request("GET", "/ready")
+        said: dict[str, dict[str, Any]] = json.loads(connection.getresponse().read())["gateways"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return {}
+    finally:
+        connection.close()
+    return said
+
+
+def _await_quiet(paths: Paths, services: Iterable[Service], started: float) -> dict[str, int | None]:
+    waiting = dict.fromkeys(services, 0)
+    left: dict[str, int | None] = {}
+    told: dict[str, int | None] = {}
+    while waiting:
+        found = {service: in_flight.count(service, paths.connections) for service in waiting}
+        for service, number in found.items():
+            waiting[service] = waiting[service] + 1 if number == 0 else 0
+            if waiting[service] >= _QUIET_LOOKS:
+                del waiting[service]
+            elif time.monotonic() - started >= service.drain_seconds and number != 0:
+                del waiting[service]
+                left[service.name] = number
+        now = {service.name: found[service] for service in waiting if found[service] != 0}
+        if now != told:
+            progress("in flight: " + (", ".join(f"{name} {amount(number)}" for name, number in now.items()) or "none"))
+            told = now
+        if waiting:
+            time.sleep(PAUSE_SECONDS)
+    return left
+
+
+def longest(services: Iterable[Service]) -> float:
+    """Return the longest deadline of services, in seconds."""
+    return max((service.drain_seconds for service in services), default=GONE_SECONDS)
+
+
+def amount(number: int | None) -> str:
+    """Return a number of pieces of work in words."""
+    return "something unknown" if number is None else str(number)
