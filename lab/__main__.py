@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import keys, machine, nodes
+from lab import keys, load, machine, nodes
 from lab.state import CACHE, LabError, NodeRecord
 
 
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     ssh.add_argument("node")
     ssh.add_argument("remote", nargs=argparse.REMAINDER, metavar="COMMAND")
     ssh.set_defaults(command=_ssh)
+    load.options(commands.add_parser("load", help="send a crowd of users through a gateway, and count what they lose"))
     check = commands.add_parser("check", help="say whether this machine can run the lab")
     check.set_defaults(command=_check)
     return parser

@@ -72,7 +72,7 @@ def booted(lab_machine: None) -> Iterator[Lab]:  # noqa: ARG001 - asked first
 
 @pytest.fixture(scope="session")
 def lab(booted: Lab) -> Lab:
-    """The lab's nodes, deployed by the real command."""
-    run = booted.deploy("-y")
+    """The lab's nodes, deployed by the real command, whatever lock a killed test may have left."""
+    run = booted.deploy("-y", "--data", "break_lock=true")
     assert run.returncode == 0, run.stdout
     return booted

@@ -1,22 +1,40 @@
-"""The lab's five real nodes, as its tests see them."""
+"""The lab's real nodes, as its tests see them."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import keys, nodes
+from lab import keys, nodes, roster
 from lab.roster import Node
 
 ROOT = Path(__file__).parents[1]
 PYINFRA = Path(sys.executable).with_name("pyinfra")
-INVENTORY = Path("inventory/lab.py")
+# Another fleet of the lab may be tested; its file is called lab.py too, so that group_data/lab.py applies to it.
+INVENTORY = Path(os.environ.get("IPEX_LAB_INVENTORY", "inventory/lab.py"))
 
 
 @dataclass(frozen=True)
 class Lab:
     """The running lab, as its tests see it."""
+
+    def names(self, role: str) -> list[str]:
+        """The nodes of a role, in the inventory's order."""
+        return [node.name for node in roster.load(ROOT / INVENTORY) if role in node.roles]
+
+    @property
+    def gpus(self) -> list[str]:
+        """The GPU nodes."""
+        return self.names("gpu_nodes")
+
+    @property
+    def gateway(self) -> str:
+        """The first gateway."""
+        return self.names("gateways")[0]
 
     def run(self, node: str, command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on a node as root, whatever its exit status."""
@@ -35,15 +53,22 @@ class Lab:
 
     def deploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the real command: `pyinfra ARGUMENTS inventory/lab.py deploy.py`."""
-        return subprocess.run(
-            [PYINFRA, *arguments, str(INVENTORY), "deploy.py"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=500,
-        )
+        with self.deploying(*arguments) as process:
+            output, _ = process.communicate(timeout=500)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
+
+    @contextmanager
+    def deploying(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The real command while it runs; it is killed where the block ends before it does."""
+        command = [str(PYINFRA), *arguments, str(INVENTORY), "deploy.py"]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
 
     def node(self, name: str) -> Node:
         """How to reach a node."""

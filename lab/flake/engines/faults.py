@@ -2,12 +2,16 @@
 
 An engine of a broken GPU answers its cheap endpoints and hangs, fails or slows in its real work. The file
 `/run/ipex-lab/faults/<engine>.json` asks for that. What cannot be read is no fault.
+
+A whole revision can be broken too: the Ollama of one called 2-ollama-hang hangs wherever it runs.
 """
 
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from .revision import revision
 
 DIRECTORY = "/run/ipex-lab/faults"
 SLOW_SECONDS = 0.5
@@ -47,4 +51,12 @@ def current(engine: str) -> Fault:
             start=str(wanted.get("start", "none")),
         )
     except (OSError, ValueError, AttributeError, TypeError):
-        return Fault()
+        return inborn(engine, revision())
+
+
+def inborn(engine: str, name: str) -> Fault:
+    """Return the fault that a revision's name asks for: NUMBER-ENGINE-FAULT."""
+    _, _, asked = name.partition(f"-{engine}-")
+    if asked == "exit":
+        return Fault(start=asked)
+    return Fault(generate=asked or "none")
