@@ -1,12 +1,15 @@
 """The commands that break an engine on a node."""
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lab import faults
+from lab import faults, pin
 
 
 @pytest.fixture
@@ -33,3 +36,19 @@ def test_clear_takes_it_away_and_may_be_repeated(place: Path) -> None:
     for _ in range(2):
         subprocess.run(["sh", "-c", faults.clear("comfyui")], check=True)
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(("engine", "words"), [("ollama", ["serve"]), ("comfyui", [])])
+def test_a_revision_may_be_born_broken(tmp_path: Path, engine: str, words: list[str]) -> None:
+    """An engine of a revision whose name asks for that does not start, without a fault on the node."""
+    tree = tmp_path / "flake"
+    shutil.copytree(pin.FLAKE, tree)
+    (tree / "version").write_text(f"2-{engine}-exit\n")
+    program = tree / f"{engine}-ipex" / "bin" / engine
+    environment = {**os.environ, "HOME": str(tmp_path), "IPEX_LAB_FAULTS": str(tmp_path / "none")}
+    done = subprocess.run(
+        [sys.executable, program, *words], env=environment, capture_output=True, text=True, check=False, timeout=20
+    )
+
+    assert done.returncode == 1
+    assert "LOST" in done.stderr.upper()
