@@ -22,7 +22,7 @@ for device in "$1"/bus/pci/devices/*; do
 done
 shift 2
 dpkg-query -W -f 'package ${db:Status-Status} ${Package}\n' "$@" 2>/dev/null
-[ ! -x /usr/local/bin/ipex-node ] || /usr/local/bin/ipex-node status
+[ ! -x /usr/local/bin/ipex-node ] || sh /run/ipex-seal 2>/dev/null || /usr/local/bin/ipex-node status
 true
 """
 

@@ -41,9 +41,9 @@ def _run(words: Sequence[str], world: World) -> tuple[int, dict[str, Any]]:
     # ruff: noqa: PLC0415 - lazily, see above
     if words == ["status"]:
         # Before the parser, which would take a tenth of its time.
-        from ipex_node.status import status
+        from ipex_node.seal import sealed_status
 
-        return _judged(status(world))
+        return _judged(sealed_status(world))
     options = _parser().parse_args(words)
     if options.command == "activate":
         from ipex_node.activation import activate
