@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).parents[2] / "templates"
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -20,6 +20,14 @@ def _environment() -> Environment:
         bytecode_cache=FileSystemBytecodeCache(),
         autoescape=False,  # noqa: S701 - what is rendered is configuration, never HTML
     )
+    environment.filters["systemd_quote"] = _systemd_quote
+    return environment
+
+
+def _systemd_quote(text: str) -> str:
+    """Quote one word for a unit file; %S and its like stay specifiers (systemd.syntax(7), "Quoting")."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def render(template: str, **values: object) -> bytes:
