@@ -2,12 +2,17 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# The lab and apt need root; without sudo the lab says so itself.
+SUDO := $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" != 0 ] && command -v sudo)
 
-.PHONY: demo demo-down show test check format golden bench clean
+.PHONY: help demo demo-down show test check fast format golden bench clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
+
 
 demo: .venv/ready  ## Boot a fleet of five real nodes on this machine and deploy it
-	@$(VENV)/python -m lab check
+	@$(SUDO) $(VENV)/python -m lab check
 	@$(SUDO) $(VENV)/python -m lab up
 	@$(VENV)/pyinfra -y inventory/lab.py deploy.py
 	@$(VENV)/python -m tools.summary
@@ -19,10 +24,13 @@ show: .venv/ready  ## Print what would land on each node, with no node at all
 	@$(VENV)/python -m tools.show
 
 test: .venv/ready  ## Every test; the lab's where this machine can run it
-	@$(VENV)/python -m pytest
+	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest -v
 
 check: .venv/ready  ## The tests that need no node
 	@$(VENV)/python -m pytest -m "not lab"
+
+fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
+	@$(VENV)/python -m pytest -q tests/fleet tests/facts tests/ipex_node tests/test_deploy.py
 
 format: .venv/ready  ## Format the code
 	@$(VENV)/ruff format .

@@ -26,7 +26,7 @@ grep -o '"[^" #]*narHash=[^"#]*' /var/lib/ipex/current/manifest.json 2>/dev/null
 dpkg-query -W -f 'package ${db:Status-Status} ${Package}\n' "$@" 2>/dev/null
 [ ! -e /var/lib/ipex/lock ] || flock -n -s /var/lib/ipex/lock true || echo "busy with a change"
 [ ! -e /run/ipex-gateway/state.json ] || echo "gateway $(tr -d '\n' < /run/ipex-gateway/state.json)"
-[ ! -x /usr/local/bin/ipex-node ] || /usr/local/bin/ipex-node status
+[ ! -x /usr/local/bin/ipex-node ] || sh /run/ipex-seal 2>/dev/null || /usr/local/bin/ipex-node status
 true
 """
 

@@ -4,8 +4,9 @@ import ipaddress
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
-from fleet import waves
+from fleet import spelling, waves
 from fleet.model import ROLES, Fleet
 from fleet.problems import Problem
 
@@ -45,20 +46,30 @@ def _roles_are_filled(fleet: Fleet) -> Iterator[Problem]:
 
 
 def _addresses(fleet: Fleet) -> Iterator[Problem]:
-    owners = defaultdict(list)
+    owners = defaultdict[object, list[str]](list)
     for node in fleet.nodes:
-        owners[node.address].append(node.name)
-        try:
-            ipaddress.ip_address(node.address)
-        except ValueError:
+        address = _host_address(node.address)
+        owners[address or node.address].append(node.name)
+        if address is None:
             yield Problem(
                 node.name,
-                f"address {node.address!r} is no IP address",
+                f"address {node.address!r} is no IP address of one machine",
                 "Set ssh_hostname or address to one: a name that does not resolve would keep nginx from starting.",
             )
-    for address, names in owners.items():
+    for owned, names in owners.items():
         for name in names[1:]:
-            yield Problem(name, f"address {address} is also {names[0]}'s", "Give each node its own address.")
+            yield Problem(name, f"address {owned} is also {names[0]}'s", "Give each node its own address.")
+
+
+def _host_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Read the address of one machine; none where it is a name, or an address of all, none or this machine."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    address = getattr(address, "ipv4_mapped", None) or address
+    odd = address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local
+    return None if odd or (address.version == 4 and address.is_reserved) else address
 
 
 def _ports(fleet: Fleet) -> Iterator[Problem]:
@@ -74,19 +85,8 @@ def _ports(fleet: Fleet) -> Iterator[Problem]:
 
 def _spellings(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
-        for service in node.services:
-            where = f"services.{service.name}"
-            for key, value, pattern, example in (
-                ("memory_max", service.memory_max, r"\d+[KMGT]?", "8G"),
-                ("cpu_quota", service.cpu_quota, r"\d+%", "400%"),
-                ("health_path", service.health_path, r"/\S*", "/api/tags"),
-                ("route.path", service.route.path, r"/[a-z0-9-]+/", "/ollama/"),
-                ("route.body_max", service.route.body_max, r"\d+[kmg]?", "100m"),
-                ("route.read_timeout", service.route.read_timeout, r"\d+(ms|s|m|h)", "300s"),
-                ("package", service.package, r"[a-z0-9-]+", "ollama-ipex"),
-            ):
-                if not re.fullmatch(pattern, value):
-                    yield Problem(node.name, f"{where}.{key} is {value!r}", f"Write it like {example}.")
+        yield from spelling.problems(node)
+        yield from spelling.packages(node)
 
 
 def _probes(fleet: Fleet) -> Iterator[Problem]:
@@ -101,6 +101,15 @@ def _probes(fleet: Fleet) -> Iterator[Problem]:
 
 
 def _routes(fleet: Fleet) -> Iterator[Problem]:
+    for service in fleet.services():
+        for node in fleet.backends(service.name):
+            own = node.service(service.name)
+            if own and own.route != service.route:
+                yield Problem(
+                    node.name,
+                    f"services.{service.name}.route differs from other nodes'",
+                    "Give a service one route in the whole fleet.",
+                )
     owners: dict[str, str] = {}
     for service in fleet.services():
         other = owners.setdefault(service.route.path, service.name)
@@ -143,16 +152,6 @@ def _rollout(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, what, cure)
 
 
-def _pins(fleet: Fleet) -> Iterator[Problem]:
-    for node in fleet.nodes:
-        if not re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", node.flake.nar_hash):
-            yield Problem(
-                node.name,
-                f"flake.nar_hash is {node.flake.nar_hash!r}",
-                "Pin the flake: `nix flake metadata --json URL` prints locked.narHash.",
-            )
-
-
 RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _roles_are_filled,
     _addresses,
@@ -160,7 +159,6 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _spellings,
     _probes,
     _routes,
-    _pins,
     _floors,
     _rollout,
 )

@@ -144,7 +144,7 @@ def _node(host: Host) -> tuple[Node | None, str, list[Problem]]:
 
 def _is_pyinfras(key: str) -> bool:
     """Whether a key of host data is pyinfra's own: a connector's setting or a global argument."""
-    return key.startswith(("ssh_", "fake_", "_"))
+    return str(key).startswith(("ssh_", "fake_", "_"))
 
 
 def _apply_overrides(structure: Structure, data: dict[str, Any]) -> None:
@@ -152,14 +152,18 @@ def _apply_overrides(structure: Structure, data: dict[str, Any]) -> None:
     for layer in ("service_overrides", "node_overrides"):
         overrides = data.pop(layer, {})
         services = data.get("services", {})
-        if not isinstance(overrides, Mapping) or not all(isinstance(item, Mapping) for item in overrides.values()):
+        if not _is_catalogue(overrides):
             structure.refuse(f"{layer} is {overrides!r}", "Write {service: {key: value}} there.")
             continue
-        if not services:
-            continue
-        for name in sorted(set(overrides) - set(services)):
+        if not services or not _is_catalogue(services):
+            continue  # there is nothing to lay them over; that the services are none is said by the structure
+        for name in sorted(map(str, set(overrides) - set(services))):
             structure.refuse(f"{layer}.{name}: unknown service", f"Known services: {', '.join(sorted(services))}.")
         data["services"] = {name: {**service, **overrides.get(name, {})} for name, service in services.items()}
+
+
+def _is_catalogue(data: object) -> bool:
+    return isinstance(data, Mapping) and all(isinstance(item, Mapping) for item in data.values())
 
 
 def _duplicates(host: Host) -> Iterable[Problem]:

@@ -235,6 +235,10 @@ class Node:
         """Whether it runs the engines."""
         return "gpu_nodes" in self.roles
 
+    def at(self, port: int) -> str:
+        """The node's address with a port, as URLs and nginx write it."""
+        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
+
     def service(self, name: str) -> Service | None:
         """One of its services, by name."""
         return next((service for service in self.services if service.name == name), None)

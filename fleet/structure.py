@@ -52,7 +52,7 @@ class Structure:
             self._misfit("a mapping of settings", data, address)
             return None
         fields = {field.name: field for field in dataclasses.fields(kind)}
-        self._unknown_keys(set(data) - set(fields), list(fields), address)
+        self._unknown_keys({str(key) for key in set(data) - set(fields)}, list(fields), address)
         hints = get_type_hints(kind)
         values: dict[str, Any] = {}
         for name, field in fields.items():
@@ -94,25 +94,29 @@ class Structure:
             return ()
         return tuple(self.value(kind, item, f"{address}[{place}]") for place, item in enumerate(data))
 
-    def _mapping(self, kind: object, data: object, address: str) -> Mapping[str, Any]:
+    def _mapping(self, kind: object, data: object, address: str) -> Mapping[Any, Any]:
         if not isinstance(data, Mapping):
             self._misfit("a mapping", data, address)
             return {}
         return {
-            str(key): self.value(kind, _named(kind, str(key), item), f"{address}.{key}") for key, item in data.items()
+            self._plain(str, key, f"{address}: a key"): self.value(kind, _named(kind, key, item), f"{address}.{key}")
+            for key, item in data.items()
         }
 
     def _plain(self, kind: type, data: object, address: str) -> object:
         # bool is an int to Python, and a port of True is a mistake.
         if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
             self._misfit(_kind_name(kind), data, address)
+        # What reaches a unit or a configuration file is one line there: a line break would begin another directive.
+        if isinstance(data, str) and not data.isprintable():
+            self.refuse(f"{address} is {data!r}", "Take the line breaks and control characters out.")
         return data
 
     def _misfit(self, expected: str, data: object, address: str) -> None:
         self.refuse(f"{address} is {data!r}, not {expected}", f"Write {expected} there.")
 
 
-def _named(kind: object, key: str, item: object) -> object:
+def _named(kind: object, key: object, item: object) -> object:
     """Give a record its key as its name, so that a catalogue writes each name once."""
     if dataclasses.is_dataclass(kind) and isinstance(item, Mapping):
         return {"name": key, **item}

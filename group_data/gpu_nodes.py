@@ -15,7 +15,7 @@ services = {
         "model": "tinyllama",
         "memory_max": "8G",
         "cpu_quota": "400%",
-        # systemd expands %S to /var/lib, %C to /var/cache.
+        # systemd expands %S to /var/lib and %C to /var/cache; a percent sign of its own is written %%.
         "environment": {
             "OLLAMA_HOST": "0.0.0.0:11434",
             "OLLAMA_MODELS": "%S/ollama/models",

@@ -57,9 +57,9 @@ def _judged(answer: dict[str, Any]) -> Answer:
 
 
 def _status(world: World, _options: argparse.Namespace | None = None) -> Answer:
-    from ipex_node.status import status
+    from ipex_node.seal import sealed_status
 
-    return _judged(status(world))
+    return _judged(sealed_status(world))
 
 
 def _stage(world: World, options: argparse.Namespace) -> Answer:

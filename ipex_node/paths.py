@@ -91,6 +91,11 @@ class Paths:
         return self.on_node("/run/ipex")
 
     @property
+    def seal(self) -> Path:
+        """A script that repeats the last status while nothing has changed since."""
+        return self.on_node("/run/ipex-seal")
+
+    @property
     def activating(self) -> Path:
         """Present while serving units change."""
         return self.run / "activating"

@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--inventory", type=Path, default=Path("inventory/lab.py"), help="default: %(default)s")
     up.set_defaults(command=_up)
     down = commands.add_parser("down", help="stop all nodes and remove every trace, except downloads")
+    down.add_argument("nodes", nargs="*", metavar="NODE", help="take only these down, with their disks")
     down.add_argument("--cache", action="store_true", help=f"remove the downloads in {CACHE} too")
     down.set_defaults(command=_down)
     listing = commands.add_parser("nodes", help="list the nodes and how to reach them")
@@ -60,6 +61,10 @@ def _up(options: argparse.Namespace) -> int:
 
 def _down(options: argparse.Namespace) -> int:
     _need_root()
+    if options.nodes:
+        nodes.remove(options.nodes)
+        print(f"Gone: {', '.join(options.nodes)}.")
+        return 0
     nodes.down(cache=options.cache)
     if CACHE.exists():
         print(f"The lab is gone; downloads stay in {CACHE} (`python -m lab down --cache` removes them).")

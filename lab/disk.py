@@ -26,7 +26,7 @@ def create(node: Node, tree: Path) -> None:
     /var is no part of the overlay but a copy on this machine's own file system: systemd can id-map a
     DynamicUser's StateDirectory there as on a real disk, which overlayfs refuses (systemd 257, Linux 6.18).
     """
-    shutil.rmtree(home(node.name), ignore_errors=True)
+    destroy(node.name)
     for part in ("upper", "work", "root"):
         (home(node.name) / part).mkdir(parents=True)
     subprocess.run(["cp", "-a", "--reflink=auto", str(tree / "var"), str(home(node.name) / "var")], check=True)
@@ -36,6 +36,11 @@ def create(node: Node, tree: Path) -> None:
     _place(node, "etc/apt/sources.list", mirror.source_lines(tree))
     for user in ("root", "operator"):
         _place(node, f"etc/ssh/authorized_keys/{user}", keys.public_key())
+
+
+def destroy(name: str) -> None:
+    """Remove the disk of a node that does not run."""
+    shutil.rmtree(home(name), ignore_errors=True)
 
 
 def identify(node: Node) -> str:

@@ -132,6 +132,22 @@ def down(*, cache: bool = False) -> None:
         state.LOCK.unlink()
 
 
+def remove(names: list[str]) -> None:
+    """Take some nodes down with their disks; the others run on.
+
+    Raises:
+        LabError: The lab has no such node.
+    """
+    with state.lock():
+        for name in names:
+            find(name)
+        ledger = Ledger.load()
+        for name in names:
+            _take_down(name, ledger.nodes.pop(name))
+            disk.destroy(name)
+            ledger.save()
+
+
 def _take_down(name: str, record: NodeRecord) -> None:
     if record.process is not None and record.process.alive():
         power.shut_down(name, record.process)

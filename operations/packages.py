@@ -19,6 +19,7 @@ def present(work: Work) -> None:
 @operation()
 def _installed(packages: tuple[str, ...], daemons: tuple[str, ...]) -> Generator[StringCommand, None, None]:
     # Debian starts a daemon as soon as it is unpacked, with a configuration that is not ours and on ports that
-    # may be taken. Masked until the next boot or its activation, whichever comes first, it stays down.
+    # may be taken. Masked meanwhile, it stays down until its activation.
     yield StringCommand("systemctl", "mask", "--runtime", "--quiet", *daemons)
     yield from apt.packages._inner(packages=list(packages), update=True, no_recommends=True)  # noqa: SLF001 - how an operation runs inside another
+    yield StringCommand("systemctl", "unmask", "--runtime", "--quiet", *daemons)

@@ -10,6 +10,7 @@ from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+import gevent  # noqa: E402
 import pytest  # noqa: E402
 from pyinfra.api.exceptions import ConnectError  # noqa: E402
 from pyinfra.connectors.fake import FakeConnector  # noqa: E402
@@ -23,6 +24,13 @@ from tests.fake_fleet import FakeFleet  # noqa: E402
 from tests.lab_fleet import INVENTORY, Lab  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _gevent_turns() -> Iterator[None]:
+    """Let gevent poll once after each test: os.close, which it patches, closes only then."""
+    yield
+    gevent.sleep(0.001)
 
 
 @pytest.fixture(scope="session")

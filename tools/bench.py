@@ -33,9 +33,13 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of nodes; default: 1 4 16")
     arguments = parser.parse_args()
     inventory = _write_inventory(max(arguments.sizes))
+    before = _running()
     _run([sys.executable, "-m", "lab", "up", "--inventory", str(inventory)], show=True)
     _run([str(PYINFRA), "-y", str(inventory), "deploy.py"])
-    rows = [_measure(inventory, size, arguments.rounds) for size in arguments.sizes]
+    try:
+        rows = [_measure(inventory, size, arguments.rounds) for size in arguments.sizes]
+    finally:
+        _leave(before)
     _print(rows)
     changes = [_roll(inventory, size) for size in arguments.sizes if size > 1]
     left = bench_rollout.leaving("gateway-01", "gpu-01")
@@ -43,6 +47,22 @@ def main() -> int:
     measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
     (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
     return 0
+
+
+def _running() -> set[str]:
+    listing = json.loads(_run([sys.executable, "-m", "lab", "nodes", "--json"]))
+    return {node["name"] for node in listing if node["running"]}
+
+
+def _leave(before: set[str]) -> None:
+    """Take down what was booted for the bench, and bring what ran before back to its own inventory."""
+    down = [sys.executable, "-m", "lab", "down"]
+    if not before:
+        _run(down)
+        return
+    if guests := _running() - before:
+        _run([*down, *sorted(guests)])
+    _run([str(PYINFRA), "-y", "inventory/lab.py", "deploy.py"])
 
 
 def _write_inventory(size: int) -> Path:

@@ -43,7 +43,7 @@ def _jobs(fleet: Fleet) -> dict[str, bytes]:
 
 def _targets(owners: list[tuple[Node, int]]) -> bytes:
     targets = [
-        {"targets": [f"{node.address}:{port}"], "labels": {"node": node.name, "roles": ",".join(node.roles)}}
+        {"targets": [node.at(port)], "labels": {"node": node.name, "roles": ",".join(node.roles)}}
         for node, port in owners
     ]
     return (json.dumps(targets, indent=2) + "\n").encode()

@@ -118,3 +118,25 @@ def test_the_program_is_the_same_bytes_each_time() -> None:
 
     assert program.ipex_node() == first
     assert first.startswith(b"#!/usr/bin/python3 -I\n")
+
+
+def test_environment_values_reach_an_engine_as_they_are_written(example: Fleet) -> None:
+    """Blanks, quotes and backslashes stay inside one variable's value."""
+    base = example["gpu-01"].services[0]
+    odd = dataclasses.replace(base, environment={"ODD": 'a B=c "q" \\'})
+    node = dataclasses.replace(example["gpu-01"], services=(odd,))
+    fleet = dataclasses.replace(example, nodes=(node, *example.nodes[1:]))
+
+    unit = _content(fleet, "gpu-01", f"/etc/systemd/system/{base.unit}")
+
+    assert r'Environment="ODD=a B=c \"q\" \\"' in unit.splitlines()
+
+
+def test_an_ipv6_address_is_scraped_in_brackets(example: Fleet) -> None:
+    """A target is an address and a port, and one that has colons of its own stands in brackets."""
+    node = dataclasses.replace(example["gpu-01"], address="2001:db8::11")
+    fleet = dataclasses.replace(example, nodes=(node, *example.nodes[1:]))
+
+    targets = json.loads(_content(fleet, "monitor-01", "/etc/prometheus/targets/ipex.json"))
+
+    assert targets[0]["targets"] == ["[2001:db8::11]:9090"]

@@ -45,7 +45,7 @@ def test_pin_fits_what_is_packed(tmp_path: Path) -> None:
     """The pin's hash is that of the unpacked tarball's one folder."""
     published = pin.publish(tmp_path)
     with tarfile.open(fileobj=io.BytesIO((tmp_path / published.path).read_bytes())) as archive:
-        archive.extractall(tmp_path / "out", filter="tar")
+        archive.extractall(tmp_path / "out")  # noqa: S202 - its own tarball
     (tree,) = (tmp_path / "out").iterdir()
     assert pin.nar_hash(tree) == published.nar_hash == pin.pin().nar_hash
 
