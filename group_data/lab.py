@@ -26,6 +26,8 @@ service_overrides = {
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
         "drain_seconds": 30,
+        # Of three nodes one may be down and one may change.
+        "floor": 1,
     },
     "comfyui": {
         "memory_max": "1G",
@@ -33,5 +35,7 @@ service_overrides = {
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
         "drain_seconds": 30,
+        # Of three nodes one may be down and one may change.
+        "floor": 1,
     },
 }
