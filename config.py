@@ -4,8 +4,9 @@ import logging
 
 import click
 from pyinfra import config, logger
-from pyinfra_cli.exceptions import CliError
+from pyinfra import state as pyinfra_state
 
+from fleet.load import RefusedError
 from operations import command_line, rollout
 
 config.REQUIRE_PYINFRA_VERSION = "~=3.10"
@@ -19,9 +20,19 @@ _context = click.get_current_context(silent=True)
 _flags = _context.params if _context else {}
 for _flag, _reason in _REFUSED.items():
     if _flags.get(_flag):
-        raise CliError(f"{_reason}. Leave it out; --limit NODE touches one node.")
+        raise RefusedError(f"{_reason}. Leave it out; --limit NODE touches one node.")
+
+
+def _names_a_node() -> None:
+    """Refuse a --limit that fits no node: pyinfra would do nothing, and call that done."""
+    if pyinfra_state.initialised and not any(pyinfra_state.is_host_in_limit(host) for host in pyinfra_state.inventory):
+        known = ", ".join(host.name for host in pyinfra_state.inventory)
+        raise RefusedError(f"--limit {' '.join(_flags['limit'])} names no node. Nodes: {known}.")
+
 
 command_line.read(_flags)
+if _context and _flags.get("limit"):
+    _context.call_on_close(_names_a_node)
 if _context:
     # However the run ends: its record is kept, its lock given back, its last lines are said.
     _context.call_on_close(rollout.end)

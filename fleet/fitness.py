@@ -16,11 +16,18 @@ _RESERVED_SHARE = 0.07
 
 def problems(node: Node, observed: Observed) -> Iterator[Problem]:
     """What keeps this machine from being a node of the fleet."""
+    if not observed.distribution:
+        yield Problem(
+            node.name,
+            "did not answer the question every node is asked",
+            "The reason stands above; a user who is not root needs `_sudo` and a sudo that asks for no password.",
+        )
+        return
     supported = node.requirements.distributions
     if observed.distribution not in supported:
         yield Problem(
             node.name,
-            f"runs {observed.distribution or 'an unknown distribution'}",
+            f"runs {observed.distribution}",
             f"Use one of {', '.join(supported)}, or add it to requirements.distributions once it is tested.",
         )
     if node.is_gpu:

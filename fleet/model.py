@@ -163,6 +163,11 @@ class Service:
         return profile_of(self.package)
 
     @property
+    def variable(self) -> str:
+        """Its name as part of an nginx variable, which takes no dash."""
+        return self.name.replace("-", "_")
+
+    @property
     def upstream(self) -> str:
         """The name of its nginx upstream (the brief's ollama-backend)."""
         return f"{self.name}-backend"

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -39,8 +40,17 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     except PermissionError as error:
         why = {"what": str(error.filename), "why": "permission denied", "cure": "run it as root"}
         status, answer = 1, {"ok": False, "failures": [why]}
+    except OSError as error:
+        why = {"what": str(error.filename or "this node"), "why": str(error.strerror or error), "cure": _cure(error)}
+        status, answer = 1, {"ok": False, "failures": [why]}
     print(json.dumps(answer))
     return status
+
+
+def _cure(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "free some space (df -h /var/lib/ipex /nix), then deploy again"
+    return "mend it on the node, then deploy again"
 
 
 def _run(words: Sequence[str], world: World) -> Answer:

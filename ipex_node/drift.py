@@ -67,6 +67,13 @@ def of_units(manifest: Manifest, states: Mapping[str, UnitState]) -> Iterator[Dr
         why = _unit_difference(states[name], enabled=unit.enabled)
         if why:
             yield Drift("unit", name, why)
+        for path in foreign_drop_ins(manifest, states[name]):
+            yield Drift("unit", name, f"changed by {path}")
+
+
+def foreign_drop_ins(manifest: Manifest, state: UnitState) -> list[str]:
+    """Name the drop-ins that change a unit and are no files of its generation."""
+    return [path for path in state.drop_ins if path not in manifest.files]
 
 
 def _unit_difference(state: UnitState, *, enabled: bool) -> str:

@@ -48,9 +48,13 @@ class Nix:
             FailedError: Nix could not; its last words say why.
         """
         environment = ["env", f"NIX_USER_CONF_FILES={configuration}"]
-        done = self._run([*environment, "nix", *_FEATURES, "build", "--out-link", str(out_link), reference], show=True)
+        words = ["--out-link", str(out_link), reference]
+        done = self._run([*environment, "nix", *_FEATURES, "build", *words], show=True)
         if done.returncode == 127:
             raise failed("nix", done.complaint, "install nix-bin and nix-setup-systemd")
+        if done.returncode == 0 and not out_link.exists():
+            # Nix believes a path valid that somebody has removed from the store.
+            done = self._run([*environment, "nix", *_FEATURES, "build", "--repair", *words], show=True)
         if done.returncode != 0:
             raise failed(reference, f"nix could not realise it:\n{done.complaint}")
         return os.path.realpath(out_link)

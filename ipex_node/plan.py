@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ipex_node.manifest import Manifest, Unit
     from ipex_node.systemd import UnitState
 
-_UNIT_DIRECTORIES = ("/etc/systemd/system/", "/usr/lib/systemd/system/", "/usr/local/lib/systemd/system/")
+_UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/", "/usr/local/lib/systemd/")
+"""With system.control beside system, where `systemctl set-property` writes."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Seen:
 
     Attributes:
         differing: Files of the new generation that are not on the node as they should be.
-        leftover: Files of the old generation that the new one has not, and that are there.
+        leftover: Files of the old generation that the new one has not, and drop-ins of nobody's, that are there.
         moved: Profiles that resolve to something else than the new generation's closure.
         units: State of every unit of both generations.
     """
@@ -95,7 +96,9 @@ def make(
     # A reload reads configuration; a new unit file or program comes into force only with a new process.
     deep = {path for path in changed if is_unit_file(path) or path in closures or path in old_closures}
     verbs = {
-        name: _verb(unit, _inputs(unit, old.units.get(name)), seen.units[name], changed, deep)
+        name: _verb(
+            unit, {*_inputs(unit, old.units.get(name)), *seen.units[name].drop_ins}, seen.units[name], changed, deep
+        )
         for name, unit in new.units.items()
     }
     return Plan(

@@ -20,7 +20,8 @@ ANSWER_SECONDS = 2.0
 """Longest a service may take to say that its API is up."""
 FRESH_SECONDS = 1.0
 """How long an answer counts: several gateways and a monitor ask, the service is asked once."""
-
+FIRST_SECONDS = 0.5
+"""How long the very first question waits for the engines."""
 
 GATEWAYS = 64
 """Names kept at most: who may ask at all is the firewall's business, how much is kept this program's."""
@@ -83,16 +84,25 @@ class Readiness:
         self._known = {service.name: _Known(threading.Lock()) for service in services}
 
     def services(self) -> dict[str, bool]:
-        """Say of every service whether its API is up; all that must be asked are asked at once."""
-        stale = [service for service in self._services if not self._is_fresh(service)]
-        threads = [threading.Thread(target=self._renew, args=(service,), daemon=True) for service in stale[1:]]
-        for thread in threads:
-            thread.start()
-        for service in stale[:1]:
-            self._renew(service)
-        for thread in threads:
-            thread.join()
+        """Say of every service whether its API was up when it was last asked; what is stale is asked again meanwhile.
+
+        Only the first question of all waits for the engines: a gateway waits less than a second for its answer, and
+        an engine that hangs must not take a healthy one out of rotation with it.
+        """
+        waits = [self._asks(service) for service in self._services if not self._is_fresh(service)]
+        for thread in waits:
+            if thread:
+                thread.join(FIRST_SECONDS)
         return {name: known.up for name, known in self._known.items()}
+
+    def _asks(self, service: Service) -> threading.Thread | None:
+        """Ask a service on a thread of its own, one at a time; return the thread if its answer must be awaited."""
+        known = self._known[service.name]
+        if known.lock.acquire(blocking=False):
+            thread = threading.Thread(target=self._renew, args=(service,), daemon=True)
+            thread.start()
+            return thread if known.until == 0 else None
+        return None
 
     def answer(self) -> dict[str, Any]:
         """Return what /ready says.
@@ -123,10 +133,11 @@ class Readiness:
         return time.monotonic() < self._known[service.name].until
 
     def _renew(self, service: Service) -> None:
-        """Ask, unless another thread has just done so."""
+        """Ask, and let others ask again."""
         known = self._known[service.name]
-        with known.lock:
-            if not self._is_fresh(service):
-                known.up = self._ask(service)
-                known.in_flight = in_flight.count(service, self._paths.connections)
-                known.until = time.monotonic() + FRESH_SECONDS
+        try:
+            known.up = self._ask(service)
+            known.in_flight = in_flight.count(service, self._paths.connections)
+            known.until = time.monotonic() + FRESH_SECONDS
+        finally:
+            known.lock.release()

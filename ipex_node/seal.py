@@ -78,7 +78,7 @@ def _question(paths: Paths, manifest: Manifest) -> str:
     if profiles:
         lines.append(f"readlink -f -- {profiles}")
     if manifest.units:
-        properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
+        properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,DropInPaths"
         lines.append(f"systemctl show -p {properties} -- {shlex.join(manifest.units)}")
     return "\n".join(lines)
 

@@ -77,11 +77,13 @@ def find(world: World, identity: str) -> Situation:
     current = store.linked(paths.current)
     old, old_closures = _readable(paths, current)
     gone = set(old.files) - set(new.files)
+    units = Systemd(world.run).states({**old.units, **new.units})
+    foreign = {path for name in new.units for path in drift.foreign_drop_ins(new, units[name])}
     seen = plan.Seen(
         differing=frozenset({*(one.name for one in drift.of_files(paths, new)), *_sown(new, old)}),
-        leftover=frozenset(path for path in gone if os.path.lexists(paths.on_node(path))),
+        leftover=frozenset({*(path for path in gone if os.path.lexists(paths.on_node(path))), *foreign}),
         moved=frozenset(one.name for one in drift.of_closures(paths, closures)),
-        units=Systemd(world.run).states({**old.units, **new.units}),
+        units=units,
     )
     return Situation(
         new=new,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ipex_node.world import Run
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,DropInPaths"
 _STARTS_WITH_MACHINE = {"enabled", "static", "alias", "indirect", "generated"}
 """Unit file states in which `systemctl enable` has nothing to do (systemctl(1), is-enabled)."""
 
@@ -30,6 +30,8 @@ class UnitState:
         sub: SubState.
         file: UnitFileState; empty where there is no unit file.
         needs_reload: The unit file has changed since systemd read it.
+        drop_ins: Drop-ins of this very unit that lie in /etc or /run, where an administrator or
+            `systemctl set-property` puts them; the distribution's own are none of these.
     """
 
     load: str = "not-found"
@@ -37,6 +39,7 @@ class UnitState:
     sub: str = "dead"
     file: str = ""
     needs_reload: bool = False
+    drop_ins: tuple[str, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -124,4 +127,9 @@ def _state(block: str) -> UnitState:
         sub=said.get("SubState", ""),
         file=said.get("UnitFileState", ""),
         needs_reload=said.get("NeedDaemonReload") == "yes",
+        drop_ins=tuple(path for path in said.get("DropInPaths", "").split() if _is_own(path, said.get("Id", ""))),
     )
+
+
+def _is_own(drop_in: str, unit: str) -> bool:
+    return drop_in.startswith(("/etc/systemd/", "/run/systemd/")) and drop_in.split("/")[-2] == f"{unit}.d"

@@ -6,9 +6,8 @@ from weakref import WeakKeyDictionary
 
 import gevent
 from gevent import Greenlet
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.state import State
-
-from fleet.load import RefusedError
 
 Result = TypeVar("Result")
 
@@ -25,14 +24,14 @@ def once(state: State, work: Callable[[State], Result]) -> Result:
     if work not in begun:
         begun[work] = gevent.spawn(_or_refused, work, state)
     result = begun[work].get()
-    if isinstance(result, RefusedError):
+    if isinstance(result, PyinfraError):
         raise result
     return result  # type: ignore[no-any-return]
 
 
-def _or_refused(work: Callable[[State], Result], state: State) -> Result | RefusedError:
+def _or_refused(work: Callable[[State], Result], state: State) -> Result | PyinfraError:
     """Hand a refusal over as a value: gevent would print the traceback of one that is raised."""
     try:
         return work(state)
-    except RefusedError as refused:
+    except PyinfraError as refused:
         return refused

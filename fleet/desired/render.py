@@ -1,5 +1,6 @@
 """Templates into the bytes that land on a node."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def _environment() -> Environment:
         autoescape=False,  # noqa: S701 - what is rendered is configuration, never HTML
     )
     environment.filters["systemd_quote"] = _systemd_quote
+    environment.filters["regex_escape"] = re.escape
     return environment
 
 

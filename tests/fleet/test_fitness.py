@@ -29,7 +29,7 @@ def test_an_arc_machine_is_fit(example: Fleet) -> None:
     ("answer", "said"),
     [
         ({"distribution": "fedora:42"}, "runs fedora:42. Use one of debian:13"),
-        ({"distribution": ""}, "runs an unknown distribution"),
+        ({"distribution": ""}, "did not answer the question every node is asked"),
         ({"gpus": ()}, "has no Intel GPU"),
         ({"gpus": (ObservedGpu("0000:00:02.0", "8086:3e92", "i915"),)}, "has no GPU of class arc or xe-lp"),
         ({"gpus": (ObservedGpu("0000:03:00.0", "8086:56a0", ""),)}, "no kernel driver is bound"),

@@ -32,6 +32,12 @@ def test_a_second_run_changes_nothing_and_says_so(lab: Lab) -> None:
             f"! grep 'by hand' {OLLAMA_UNIT}",
         ),
         (
+            "gpu-01",
+            "systemctl set-property ollama-ipex MemoryMax=3G",
+            "mend ollama-ipex.service: changed by /etc/systemd/system.control",
+            f"test $(systemctl show -p MemoryMax --value ollama-ipex) = {2**30}",
+        ),
+        (
             "gpu-02",
             "systemctl stop comfyui-ipex",
             "mend comfyui-ipex.service: stopped",
@@ -51,7 +57,7 @@ def test_a_second_run_changes_nothing_and_says_so(lab: Lab) -> None:
             "test $(stat -c %a /etc/prometheus/prometheus.yml) = 644",
         ),
     ],
-    ids=["file-edited", "unit-stopped", "unit-disabled", "file-removed", "mode-changed"],
+    ids=["file-edited", "property-set", "unit-stopped", "unit-disabled", "file-removed", "mode-changed"],
 )
 def test_drift_is_shown_by_dry_and_mended_by_a_run(lab: Lab, node: str, harm: str, said: str, healed: str) -> None:
     """What a hand changed on a node is named by --dry, left alone by it, and undone by the next run."""
@@ -102,14 +108,14 @@ def test_a_limit_touches_one_node_and_keeps_the_others_in_every_list(lab: Lab) -
     assert whole.returncode == 0, whole.stdout
 
 
-def test_a_node_that_is_down_is_named_and_nothing_is_changed(lab: Lab) -> None:
-    """With one node off and another drifted, the run names the one and leaves the other as it is."""
+def test_a_node_that_is_down_is_named_and_brought_up_to_date_later(lab: Lab) -> None:
+    """With one node off and another drifted, the run mends the one, names the other, and exits non-zero."""
     node = lab.node("gpu-03")
     lab.output("gpu-01", "systemctl stop ollama-ipex")
     nodes.power_off(node)
     try:
         run = lab.deploy("-y")
-        untouched = lab.run("gpu-01", "systemctl is-active ollama-ipex").stdout.strip()
+        mended = lab.run("gpu-01", "systemctl is-active ollama-ipex").stdout.strip()
     finally:
         nodes.boot(node)
     after_boot = lab.output("gpu-03", "systemctl is-active ollama-ipex comfyui-ipex ipex-agent")
@@ -117,7 +123,7 @@ def test_a_node_that_is_down_is_named_and_nothing_is_changed(lab: Lab) -> None:
 
     assert run.returncode == 1
     assert "gpu-03: cannot be reached over SSH" in run.stdout
-    assert untouched == "inactive"
+    assert mended == "active"
     assert after_boot.split() == ["active"] * 3
     assert again.returncode == 0, again.stdout
 
