@@ -127,6 +127,7 @@ class Service:
         ephemeral_ports: whether it listens on ephemeral ports beside its own.
         egress: networks it may reach beside gateways and monitors (IPAddressAllow=).
         drain_seconds: how long a node waits for what is in flight before it restarts the engine.
+        probe_seconds: how long it has to prove that it works: cold start, model load, one generation.
         floor: so many nodes must serve it at all times: a number, or a share of its nodes like `50%`.
         route: how the gateway reaches it.
         environment: Environment= of the unit.
@@ -147,6 +148,7 @@ class Service:
     ephemeral_ports: bool
     egress: tuple[str, ...]
     drain_seconds: int
+    probe_seconds: int
     floor: int | str
     route: Route
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -32,6 +32,8 @@ services = {
         "egress": ["any"],
         # How long a node waits for what is in flight before it restarts the engine.
         "drain_seconds": 900,
+        # How long it has to prove that it works: cold start, model load, one generation.
+        "probe_seconds": 180,
         # So many nodes must serve it at all times: a number, or a share of its nodes.
         "floor": "50%",
         "route": {
@@ -71,6 +73,7 @@ services = {
         "ephemeral_ports": False,
         "egress": ["any"],
         "drain_seconds": 300,
+        "probe_seconds": 180,
         "floor": "50%",
         "route": {
             "path": "/comfyui/",

@@ -26,6 +26,7 @@ service_overrides = {
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
         "drain_seconds": 30,
+        "probe_seconds": 20,
         # Of three nodes one may be down and one may change.
         "floor": 1,
     },
@@ -35,6 +36,7 @@ service_overrides = {
         "exec_paths": ["/nix/store", "/usr"],
         "egress": [],
         "drain_seconds": 30,
+        "probe_seconds": 20,
         # Of three nodes one may be down and one may change.
         "floor": 1,
     },

@@ -35,6 +35,8 @@ def check(probe: Probe, deadline: float, *, on_gpu: bool = False) -> None:
         FailedError: It did not; the failure says at which step and what was seen.
     """
     client = Client(probe.url, deadline)
+    if probe.engine == "ollama" and probe.model is not None:
+        _bring_model(client, probe.model)
     prove(probe.engine, client, probe.path, probe.model)
     if on_gpu and probe.engine == "comfyui":
         _require_xpu(client)
@@ -78,12 +80,30 @@ def _ollama(client: Client, api_path: str, model: str | None, *, streaming: bool
         raise failed("POST /api/generate", why, "proxy_buffering must be off on the gateway")
 
 
+def _models(client: Client) -> list[str]:
+    return [str(one.get("name", "")) for one in client.get_json("/api/tags").get("models") or []]
+
+
+def _is_among(model: str, names: list[str]) -> bool:
+    """Compare as Ollama does, which completes a name without a tag by `latest`."""
+    return model in names or (":" not in model and f"{model}:latest" in names)
+
+
+def _bring_model(client: Client, model: str) -> None:
+    """Let a fresh node pull the model its proof needs; what a cut-off pull has brought is not pulled again."""
+    if _is_among(model, _models(client)):
+        return
+    last: dict[str, Any] = {}
+    for _, line in client.stream("/api/pull", {"model": model}):
+        last = _ollama_line(line)
+    if last.get("status") != "success":
+        cure = "let the service reach the model's registry (egress), or bring the model by hand"
+        raise failed("POST /api/pull", f"model {model} is not there and could not be pulled: {json.dumps(last)}", cure)
+
+
 def _require_model(client: Client, model: str) -> None:
-    listed = client.get_json("/api/tags").get("models") or []
-    names = [str(one.get("name", "")) for one in listed]
-    # Ollama completes a name without a tag by `latest`.
-    wanted = model if ":" in model else f"{model}:latest"
-    if wanted not in names and model not in names:
+    names = _models(client)
+    if not _is_among(model, names):
         has = ", ".join(names) or "none"
         raise failed("GET /api/tags", f"model {model} is not there; there are: {has}", f"pull {model} on that node")
 

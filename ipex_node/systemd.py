@@ -105,7 +105,9 @@ class Systemd:
 
     def last_words(self, unit: str) -> str:
         """Return the last lines a unit wrote to the journal; empty where there are none."""
-        return self._run(["journalctl", "--unit", unit, "--lines", "5", "--output", "cat", "--quiet"]).stdout.strip()
+        # By the field and not with --unit, which would bring what systemd says of the unit's restarts.
+        match = f"_SYSTEMD_UNIT={unit}"
+        return self._run(["journalctl", match, "--lines", "5", "--output", "cat", "--quiet"]).stdout.strip()
 
     def _why(self, complaint: str, units: list[str]) -> str:
         words = (f"{unit} said: {self.last_words(unit)}" for unit in units if self._is_failed(unit))

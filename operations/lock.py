@@ -6,6 +6,7 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import gevent
 from pyinfra import logger
@@ -15,7 +16,9 @@ from pyinfra.api.state import State
 from fleet.load import RefusedError, node_name
 from operations import command_line, monitors
 from operations.node_command import Answer, failure_lines
-from operations.survey import Answers
+
+if TYPE_CHECKING:
+    from operations.survey import Answers
 
 
 def owner() -> str:
@@ -35,7 +38,7 @@ class RolloutLock:
     """
 
     state: State
-    found: Answers
+    found: "Answers"
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     lost: str = ""
     _renewal: "gevent.Greenlet[[], None] | None" = None
@@ -66,6 +69,15 @@ class RolloutLock:
             logger.warning("--> The rollout lock of %s is broken, as asked for", answer["broken"])
         if not answer.get("new"):
             self._renewal = gevent.spawn(self._renew)
+
+    def refuse_if_held(self) -> None:
+        """Let a run that must not begin say who holds the lock, if anybody does.
+
+        Raises:
+            RefusedError: somebody else holds it.
+        """
+        self.acquire()
+        self.release()
 
     def release(self) -> None:
         """Give it back; where that fails it ends by itself."""

@@ -20,6 +20,7 @@ from fleet.problems import Problem, report
 from fleet.rollout import Request
 from fleet.waves import Capacity, Wave
 from operations import command_line
+from operations.lock import RolloutLock
 from operations.once import once
 
 # How long a node may be busy with a change before a run gives up on it.
@@ -162,6 +163,8 @@ def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
     """
     works = {name: replace(work, force=found.request.force) for name, work in works.items()}
     problems = [_busy(name) for name, said in found.answers.items() if said.is_busy]
+    if problems and not command_line.current().dry:
+        RolloutLock(state, found).refuse_if_held()
     problems += [one for name, work in works.items() for one in plan.quarantined(work, found.answers[name])]
     _refuse(found.fleet, problems)
     changing = [name for name, work in works.items() if work.activate]

@@ -1,6 +1,7 @@
 """How long a change takes to roll through the lab, and how long the gateway takes to notice a node that leaves."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,8 +58,12 @@ def rolling(command: Sequence[str], names: Sequence[str], monitor: str, run: Run
         "seconds": seconds,
         "waves": len(record["plan"]),
         **_shares([step for node in record["nodes"].values() for step in node["steps"]]),
-        "commands_per_node": sum(output.count(f"[{name}] >>>") for name in names) / len(names),
+        "commands_per_node": sum(_commands(output, name) for name in names) / len(names),
     }
+
+
+def _commands(output: str, name: str) -> int:
+    return len(re.findall(rf"\[{re.escape(name)}\]\s+>>>", output))
 
 
 def _shares(steps: Iterable[dict[str, Any]]) -> dict[str, float]:

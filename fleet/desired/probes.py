@@ -4,8 +4,6 @@ from typing import Any
 
 from fleet.model import Service
 
-# Cold start of a large engine, model load and one generation.
-_ENGINE_SECONDS = 180
 _DAEMON_SECONDS = 30
 
 
@@ -16,7 +14,7 @@ def answers(unit: str, port: int, path: str) -> dict[str, Any]:
 
 def works(service: Service) -> dict[str, Any]:
     """An engine is up when it has done a small piece of its work."""
-    return _probe(service.engine, service.unit, service.port, service.health_path, service.model, _ENGINE_SECONDS)
+    return _probe(service.engine, service.unit, service.port, service.health_path, service.model, service.probe_seconds)
 
 
 def _probe(engine: str, unit: str, port: int, path: str, model: str | None, seconds: int) -> dict[str, Any]:  # noqa: PLR0913,PLR0917 - the six keys of a probe
