@@ -5,7 +5,7 @@ VENV := .venv/bin
 # The lab and apt need root; without sudo the lab says so itself.
 SUDO := $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" != 0 ] && command -v sudo)
 
-.PHONY: help demo demo-down show test check fast format golden bench clean
+.PHONY: help demo demo-down show test check proofs fast format golden bench clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
@@ -23,11 +23,14 @@ demo-down: .venv/ready  ## Take the lab down, without a trace
 show: .venv/ready  ## Print what would land on each node, with no node at all
 	@$(VENV)/python -m tools.show
 
-test: .venv/ready  ## Every test; the lab's where this machine can run it
-	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest -v
+test: .venv/ready  ## The tests; the lab's where this machine can run it
+	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest -v -m "not proof"
 
 check: .venv/ready  ## The tests that need no node
 	@$(VENV)/python -m pytest -m "not lab"
+
+proofs: .venv/ready  ## Rollouts under load and faults, on the lab's nodes (about a quarter of an hour)
+	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof
 
 fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
 	@$(VENV)/python -m pytest -q tests/fleet tests/facts tests/ipex_node tests/test_deploy.py

@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[1]
     [
         ["ruff", "check", "--quiet", "."],
         ["ruff", "format", "--quiet", "--check", "."],
-        ["mypy", "deploy.py", "config.py", "facts", "fleet", "ipex_node", "lab", "operations", "tools", "tests"],
+        [
+            "mypy",
+            "deploy.py",
+            "config.py",
+            "facts",
+            "fleet",
+            "ipex_node",
+            "lab",
+            "operations",
+            "tasks",
+            "tools",
+            "tests",
+        ],
     ],
     ids=" ".join,
 )

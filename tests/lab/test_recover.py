@@ -9,7 +9,7 @@ import pytest
 from lab import nodes
 from tests.lab_fleet import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.proof]
 
 STEPS = [
     "verify the staged files",

@@ -14,7 +14,7 @@ import pytest
 from lab import nodes
 from tests.lab_fleet import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.proof]
 
 # Watches on the gateway itself until nginx' workers have loaded upstreams in which a node's new work is marked as
 # wanted, and prints when that was: the nodes share this machine's clock.
