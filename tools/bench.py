@@ -38,12 +38,12 @@ def main() -> int:
     _run([str(PYINFRA), "-y", str(inventory), "deploy.py"])
     try:
         rows = [_measure(inventory, size, arguments.rounds) for size in arguments.sizes]
+        _print(rows)
+        changes = [_roll(inventory, size) for size in arguments.sizes if size > 1]
+        left = bench_rollout.leaving("gateway-01", "gpu-01")
+        bench_rollout.write(changes, left)
     finally:
         _leave(before)
-    _print(rows)
-    changes = [_roll(inventory, size) for size in arguments.sizes if size > 1]
-    left = bench_rollout.leaving("gateway-01", "gpu-01")
-    bench_rollout.write(changes, left)
     measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
     (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
     return 0
