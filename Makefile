@@ -33,7 +33,7 @@ proofs: .venv/ready  ## Rollouts under load and faults, on the lab's nodes (abou
 	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof
 
 fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
-	@$(VENV)/python -m pytest -q tests/fleet tests/facts tests/ipex_node tests/test_deploy.py tests/test_tasks.py --ignore tests/ipex_node/test_recovery.py
+	@$(VENV)/python -m pytest -q tests/fleet tests/facts tests/test_deploy.py tests/test_tasks.py
 
 format: .venv/ready  ## Format the code
 	@$(VENV)/ruff format .
