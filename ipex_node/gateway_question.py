@@ -12,8 +12,8 @@ from ipex_node.gateway_rotation import WISHES, Heard
 if TYPE_CHECKING:
     from ipex_node.gateway_settings import Backend
 
-ANSWER_SECONDS = 0.8
-"""Longest a node may take to answer: two such and a reload are over in 3 s."""
+ANSWER_SECONDS = 0.7
+"""Longest a node may take to answer: a second until it is asked, two such and a reload are over in 3 s."""
 _LONGEST = 65536
 
 
