@@ -10,9 +10,10 @@ from fleet.desired.program import PATH
 from fleet.plan import Work
 from operations.node_command import NodeCommand
 
-# Realising a closure may build for hours where no cache has it; activation ends by its probes' own deadlines.
+# Realising a closure may build for hours where no cache has it.
 _STAGE_SECONDS = 4 * 3600
-_ACTIVATE_SECONDS = 1800
+# What an activation may take beside its drain and its probes: files, profiles, systemctl, and the way back.
+_REST_SECONDS = 1500
 
 ACTIVATE = "Activate the generation"
 
@@ -37,13 +38,20 @@ def stage(work: Work) -> None:
 def activate(work: Work) -> None:
     """Make the staged generation the current one, or leave the node as it was."""
     if work.activate:
-        _activated(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_ACTIVATE_SECONDS)
+        _activated(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_activation_seconds(work))
 
 
 def roll_back(work: Work) -> None:
     """Make an older generation the current one again, or leave the node as it was."""
     if work.activate:
-        _rolled_back(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_ACTIVATE_SECONDS)
+        _rolled_back(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_activation_seconds(work))
+
+
+def _activation_seconds(work: Work) -> int:
+    """How long a node may be at it: one drain, the probes of the new generation, and those of the old one again."""
+    services = work.node.services
+    drain = max((service.drain_seconds for service in services), default=0)
+    return drain + 2 * sum(service.probe_seconds for service in services) + _REST_SECONDS
 
 
 @operation()
