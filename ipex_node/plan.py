@@ -97,7 +97,7 @@ def make(
     deep = {path for path in changed if is_unit_file(path) or path in closures or path in old_closures}
     verbs = {
         name: _verb(
-            unit, {*_inputs(unit, old.units.get(name)), *seen.units[name].drop_ins}, seen.units[name], changed, deep
+            unit, _read_by(name, unit, old.units.get(name), seen.units[name]), seen.units[name], changed, deep
         )
         for name, unit in new.units.items()
     }
@@ -134,8 +134,14 @@ def is_unit_file(path: str) -> bool:
     return path.startswith(_UNIT_DIRECTORIES)
 
 
-def _inputs(unit: Unit, old: Unit | None) -> set[str]:
-    return {*unit.inputs, *(old.inputs if old else ())}
+def _read_by(name: str, unit: Unit, old: Unit | None, state: UnitState) -> set[str]:
+    """Name what a unit's process has read; unit files and drop-ins only where its own unit file is an input.
+
+    A unit that does not name its own file is never restarted for it: the next start brings that into force.
+    """
+    read = {*unit.inputs, *(old.inputs if old else ()), *state.drop_ins}
+    names_itself = any(path.endswith(f"/{name}") for path in unit.inputs)
+    return read if names_itself else {path for path in read if not is_unit_file(path)}
 
 
 def _verb(unit: Unit, inputs: set[str], state: UnitState, changed: set[str], deep: set[str]) -> str:

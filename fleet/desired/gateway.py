@@ -52,7 +52,8 @@ def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
     # The program's from then on: nginx starts with every node in where that program has not run yet.
     live = File(_PLACES["live"], upstreams.content, owner="www-data", group="www-data", seed=True)
     rotation = _rotation(name, gateway, fleet)
-    inputs = (unit.path, upstreams.path, *(file.path for file in configuration))
+    # Without its unit file: only a restart would bring that into force, and this one serves. The next start does.
+    inputs = (upstreams.path, *(file.path for file in configuration))
     return Part(
         packages=("nginx",),
         files=(unit, upstreams, live, *configuration, *rotation),

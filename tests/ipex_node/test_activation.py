@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipex_node.changes import Changes
+from tests.ipex_node import fake_node
 from tests.ipex_node.fake_node import AGENT, OLLAMA, PROFILE, FakeNode, FakeUnit, files
 
 Bundle = Callable[..., Path]
@@ -56,6 +57,21 @@ def test_new_unit_file_restarts_even_a_reloading_unit(node: FakeNode, served: st
     node.on(f"/etc/systemd/system/{AGENT}").write_text("edited by hand")
     assert node.activate(served)[0] == 0
     assert node.did("restart") == {AGENT}
+
+
+def test_a_unit_that_does_not_name_its_own_file_is_never_restarted_for_it(node: FakeNode, tmp_path: Path) -> None:
+    """What must not end, like a gateway's nginx, runs on; systemd knows the new unit file for its next start."""
+    contents = files()
+    raw = fake_node.manifest(contents)
+    raw["units"][AGENT]["inputs"] = ["/etc/ipex/node.json"]
+    served = node.stage(fake_node.bundle(tmp_path, contents, raw))
+    assert node.activate(served)[0] == 0
+
+    node.on(f"/etc/systemd/system/{AGENT}").write_text("edited by hand")
+    assert node.activate(served)[0] == 0
+
+    assert node.did("restart") | node.did("reload") == set()
+    assert ["systemctl", "daemon-reload"] in node.asked
 
 
 @pytest.mark.parametrize("why", ["stopped", "disabled", "failed", "masked-runtime"])
