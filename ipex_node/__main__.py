@@ -91,8 +91,11 @@ def _rollback(world: World, options: argparse.Namespace) -> Answer:
 
 
 def _recover(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.marker import remember_drain
     from ipex_node.recovery import recover
 
+    if options.boot:
+        remember_drain(world.paths)
     return recover(world, at_boot=options.boot)
 
 

@@ -52,8 +52,22 @@ def put_drain(paths: Paths, reason: str, by: str) -> None:
     there = drain(paths)
     if there and there.by == OPERATOR != by:
         return
-    wish = Drain(reason, by, time.strftime("%Y-%m-%dT%H:%M:%S%z"))
-    files.write(paths.drain, json.dumps(asdict(wish)).encode())
+    wish = json.dumps(asdict(Drain(reason, by, time.strftime("%Y-%m-%dT%H:%M:%S%z")))).encode()
+    if by == OPERATOR:
+        files.write(paths.kept_drain, wish)
+    files.write(paths.drain, wish)
+
+
+def remember_drain(paths: Paths) -> None:
+    """Drain again after a boot, where an operator has drained and not taken it back."""
+    if paths.kept_drain.exists():
+        files.write(paths.drain, paths.kept_drain.read_bytes())
+
+
+def clear_drain(paths: Paths) -> None:
+    """Take a drain back, whoever wished it."""
+    for path in (paths.kept_drain, paths.drain):
+        path.unlink(missing_ok=True)
 
 
 def put_activating(paths: Paths, identity: str) -> None:

@@ -96,6 +96,11 @@ class Paths:
         return self.on_node("/run/ipex-seal")
 
     @property
+    def kept_drain(self) -> Path:
+        """A copy of an operator's drain that survives a reboot."""
+        return self.state / "drain"
+
+    @property
     def activating(self) -> Path:
         """Present while serving units change."""
         return self.run / "activating"

@@ -33,7 +33,7 @@ _QUIET_LOOKS = 2
 
 
 def drain(world: World, reason: str, *, wait: bool) -> dict[str, Any]:
-    """Leave rotation for an operator, until `undrain` or a reboot.
+    """Leave rotation for an operator, until `undrain`; a reboot does not end it.
 
     Args:
         world: The node.
@@ -63,7 +63,7 @@ def undrain(world: World) -> dict[str, Any]:
     there = marker.drain(world.paths)
     if there and there.by != marker.OPERATOR and store.is_locked(world.paths):
         raise failed("undrain", f"{there.by} is at work and returns by itself", "wait for it")
-    world.paths.drain.unlink(missing_ok=True)
+    marker.clear_drain(world.paths)
     node = settings.load_leniently(world.paths.settings)
     waiting = await_gateways(node, "in", RETURN_SECONDS) if there else []
     return {

@@ -239,6 +239,18 @@ def test_marker_written_by_hand_is_an_operators(node: FakeNode) -> None:
     assert not node.world.paths.drain.exists()
 
 
+def test_an_operators_drain_outlives_a_reboot(node: FakeNode) -> None:
+    """What an operator has drained is drained after a boot too, until it is undrained."""
+    paths = node.world.paths
+    rotation.drain(node.world, "new fan", wait=False)
+    paths.drain.unlink()
+    assert main(["recover", "--boot"], node.world) == 0
+    assert node.status()["rotation"]["reason"] == "new fan"
+    rotation.undrain(node.world)
+    assert main(["recover", "--boot"], node.world) == 0
+    assert node.status()["rotation"]["state"] == "in"
+
+
 def test_commands_are_there(node: FakeNode, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """`drain --reason … --wait no` and `undrain`, each one JSON object."""
     assert tmp_path
