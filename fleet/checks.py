@@ -152,6 +152,22 @@ def _rollout(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, what, cure)
 
 
+def _rotation(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if not node.gateway:
+            continue
+        rotation = node.gateway.rotation
+        for fits, key, cure in (
+            (rotation.interval_seconds >= 1, "interval_seconds", "Write 1 or more."),
+            (rotation.rise >= 1, "rise", "Write 1 or more."),
+            (rotation.fall >= 1, "fall", "Write 1 or more."),
+            (0 < rotation.fail_open_share <= 1, "fail_open_share", "Write a share above 0, up to 1."),
+            (rotation.gather_seconds >= 0, "gather_seconds", "Write 0 or more."),
+        ):
+            if not fits:
+                yield Problem(node.name, f"gateway.rotation.{key} is {getattr(rotation, key)}", cure)
+
+
 RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _roles_are_filled,
     _addresses,
@@ -161,4 +177,5 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _routes,
     _floors,
     _rollout,
+    _rotation,
 )

@@ -1,5 +1,6 @@
 """What the border refuses, and how it says so."""
 
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,22 @@ def test_bad_data_is_refused_with_its_address_and_a_cure(write: Write, gpu: str,
 def test_bad_groups_are_refused(write: Write, more: str, said: str) -> None:
     """Empty groups, double names and nodes without a role are refused."""
     assert said in _refusal(write(more=more))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rise", 0), ("fall", 0), ("fail_open_share", 0.0), ("fail_open_share", 1.5), ("gather_seconds", -1)],
+)
+def test_a_rotation_that_makes_no_sense_is_refused(write: Write, key: str, value: float) -> None:
+    """A gateway that never lets a node rise, or doubts itself at nothing, is a slip of the pen."""
+    declared = runpy.run_path("group_data/gateways.py")["gateway"]
+    gateway = {**declared, "rotation": {**declared["rotation"], key: value}}
+
+    said = _refusal(
+        write(more=f'gateways = [("gateway-01", {{"ssh_hostname": "198.18.0.21", "gateway": {gateway!r}}})]')
+    )
+
+    assert f"gateway-01: gateway.rotation.{key} is {value}. Write " in said
 
 
 def test_all_problems_are_reported_at_once(write: Write) -> None:
