@@ -18,26 +18,15 @@ nix = {"substituters": []}
 # Where a lab node keeps the trees that stand for its hardware.
 paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "render_node": None}
 
-service_overrides = {
-    "ollama": {
-        "memory_max": "1G",
-        "cpu_quota": "100%",
-        # The lab's engines are Python programs; a real engine runs from /nix/store alone.
-        "exec_paths": ["/nix/store", "/usr"],
-        "egress": [],
-        "drain_seconds": 30,
-        "probe_seconds": 20,
-        # Of three nodes one may be down and one may change.
-        "floor": 1,
-    },
-    "comfyui": {
-        "memory_max": "1G",
-        "cpu_quota": "100%",
-        "exec_paths": ["/nix/store", "/usr"],
-        "egress": [],
-        "drain_seconds": 30,
-        "probe_seconds": 20,
-        # Of three nodes one may be down and one may change.
-        "floor": 1,
-    },
+_SMALL = {
+    "memory_max": "1G",
+    "cpu_quota": "100%",
+    # The lab's engines are Python programs; a real engine runs from /nix/store alone.
+    "exec_paths": ["/nix/store", "/usr"],
+    "egress": [],
+    "drain_seconds": 30,
+    "probe_seconds": 20,
+    # Of three nodes one may be down and one may change.
+    "floor": 1,
 }
+service_overrides = {"ollama": _SMALL, "comfyui": _SMALL}

@@ -58,17 +58,7 @@ def start(node: Node, tree: Path) -> Process:
         *("unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"),
         *(str(tree), str(disk.home(node.name)), *container(node)),
     ]
-    with log(node.name).open("w") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            cwd="/",
-            env=_environment(groups),
-        )
-    return Process.of(process.pid)
+    return Process.launch(command, log(node.name), _environment(groups))
 
 
 def _environment(groups: list[Path]) -> dict[str, str]:

@@ -171,17 +171,7 @@ def start(tree: Path, ledger: Ledger) -> bool:
         *map(str, (tree, layer, home, WWW, PACKAGES)),
     ]
     groups = " ".join(map(str, cgroups.create(GROUP)))
-    with LOG.open("w") as log:
-        started = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-            env={**os.environ, "LAB_GROUPS": groups},
-        )
-    ledger.mirror = Process.of(started.pid)
+    ledger.mirror = Process.launch(command, LOG, {**os.environ, "LAB_GROUPS": groups})
     ledger.save()
     _await(ledger.mirror, seconds=15)
     return True

@@ -5,8 +5,9 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,21 @@ class Process:
         if start is None:
             raise LabError(f"process {pid} ended as soon as it was started; its log says why")
         return cls(pid, start, machine_boot())
+
+    @classmethod
+    def launch(cls, command: list[str], log: Path, environment: Mapping[str, str]) -> Self:
+        """Start a process that outlives this one, with what it says in a file."""
+        with log.open("w") as output:
+            started = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+                env=environment,
+            )
+        return cls.of(started.pid)
 
     def alive(self) -> bool:
         """Tell whether this very process still runs; a zombie does not."""
