@@ -45,27 +45,27 @@ class Outcome:
         return f"{self.node} ({self.generation})" if self.generation else self.node
 
 
-def closing(outcomes: Sequence[Outcome], stopped_before: str, commands: Sequence[str]) -> str:
+def closing(outcomes: Sequence[Outcome], stopped: tuple[str, str], commands: Sequence[str]) -> str:
     """The last lines of a run that did not do all it was asked for.
 
     Args:
         outcomes: every node's end, in the order of the inventory.
-        stopped_before: the chapter that was not begun; empty where all were.
+        stopped: the chapter that was not begun, and why; empty where all were.
         commands: what to type to go on, each with what it is for.
     """
     failed = [outcome for outcome in outcomes if outcome.failed]
-    return "\n".join([_headline(failed, outcomes, stopped_before), *_reasons(failed), *_states(outcomes), *commands])
+    return "\n".join([_headline(failed, outcomes, *stopped), *_reasons(failed), *_states(outcomes), *commands])
 
 
-def _headline(failed: Sequence[Outcome], outcomes: Sequence[Outcome], stopped_before: str) -> str:
+def _headline(failed: Sequence[Outcome], outcomes: Sequence[Outcome], chapter: str, why: str) -> str:
     down = ", ".join(outcome.node for outcome in outcomes if outcome.ending is Ending.DOWN)
     names = ", ".join(outcome.node for outcome in failed)
-    if stopped_before and failed:
-        return f"Stopped before {stopped_before!r}: {names} failed"
+    if chapter:
+        return f"Stopped before {chapter!r}: {why}"
     if failed:
         return f"Not all is done: {names} failed"
     if any(outcome.ending is Ending.UNTOUCHED for outcome in outcomes):
-        return "Not all is done: the run was ended" + (f" before {stopped_before!r}" if stopped_before else "")
+        return "Not all is done: the run was ended"
     return f"Done, but for {down}: the next run brings up to date what could not be reached"
 
 

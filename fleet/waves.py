@@ -105,11 +105,22 @@ def plan(
         size = sizes[len(waves)] if len(waves) < len(sizes) else len(waiting)
         nodes = _fitting(waiting, capacities, size)
         if not nodes:
-            raise FloorError([_problem(node, capacities) for node in waiting])
+            raise FloorError([_problem((node,), capacities) for node in waiting])
         waves.append(Wave(nodes, canary=bool(canaries) and not waves and len(nodes) < len(changing)))
         capacities = [capacity.after(nodes) for capacity in capacities]
         waiting = [node for node in waiting if node not in nodes]
     return tuple(waves)
+
+
+def check(wave: Wave, capacities: Iterable[Capacity]) -> None:
+    """Look at one wave again, with what serves now.
+
+    Raises:
+        FloorError: it would take a service below its floor.
+    """
+    tight = [capacity for capacity in capacities if not capacity.allows(wave.nodes)]
+    if tight:
+        raise FloorError([_problem(wave.nodes, tight)])
 
 
 def may_begin(failed: Iterable[str]) -> bool:
@@ -141,16 +152,18 @@ def _fitting(waiting: Sequence[str], capacities: Sequence[Capacity], size: int) 
     return tuple(wave)
 
 
-def _problem(node: str, capacities: Sequence[Capacity]) -> Problem:
-    tight = [capacity for capacity in capacities if not capacity.allows([node])]
+def _problem(nodes: Sequence[str], capacities: Iterable[Capacity]) -> Problem:
+    tight = [capacity for capacity in capacities if not capacity.allows(nodes)]
     what = "; ".join(
-        f"{len(one.serving) - 1} of {len(one.nodes)} nodes would serve {one.service}, its floor is {one.floor}"
+        f"{len(one.serving - set(nodes))} of {len(one.nodes)} nodes would serve {one.service}, its floor is {one.floor}"
         for one in tight
     )
     missing = sorted({name for one in tight for name in one.nodes - one.serving})
     bring = f"Bring {', '.join(missing)} back into service" if missing else "Add a node"
     names = " and ".join(one.service for one in tight)
-    return Problem(node, f"cannot be taken out: {what}", f"{bring}, or lower the floor of {names} in group_data/.")
+    return Problem(
+        ", ".join(nodes), f"cannot be taken out: {what}", f"{bring}, or lower the floor of {names} in group_data/."
+    )
 
 
 def capacities(

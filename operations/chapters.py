@@ -24,10 +24,10 @@ class Chapters:
     survey: Survey
     titles: list[str]
 
-    def begin(self, title: str) -> None:
+    def begin(self, title: str, wave: Wave | None = None) -> None:
         """Begin a numbered chapter; every node must call it. It costs no command."""
         self.titles.append(title)
-        chapter(f"{len(self.titles)}. {title}", self.survey)
+        chapter(f"{len(self.titles)}. {title}", self.survey, wave)
 
     def only(self, sentence: str) -> None:
         """Say what there is to say, where there is nothing to do."""
@@ -39,7 +39,7 @@ class Chapters:
         `host.loop` gives what is called inside the same place in the order on every node.
         """
         for title, wave in host.loop(self._waves()):
-            self.begin(title)
+            self.begin(title, wave)
             if work.node.name in wave.nodes:
                 yield
 
@@ -62,9 +62,7 @@ def _heading() -> Generator[str, None, None]:
     yield from ()
 
 
-def chapter(title: str, survey: Survey) -> None:
+def chapter(title: str, survey: Survey, wave: Wave | None = None) -> None:
     """Begin a chapter; every node must call it. It costs no command."""
-    headings = rollout.of(state, survey).headings
-    if title not in headings:
-        headings.append(title)
+    rollout.of(state, survey).chapters[title] = wave
     _heading(name=title)

@@ -11,7 +11,7 @@ from fleet.load import node_name
 from fleet.observed import Observed
 from fleet.outcome import Ending, Outcome
 from fleet.plan import Work
-from operations import survey
+from operations import question
 from operations.generations import ACTIVATE
 from operations.node_command import Answer, answers, failure_lines
 
@@ -73,7 +73,7 @@ def _settled(rollout: "Rollout", host: Host) -> Observed | None:
     """What a node says once its transaction has ended; its last word where that takes too long."""
     deadline = monotonic() + _SETTLE_SECONDS
     while True:
-        said = survey.ask(host, rollout.survey.answers)
+        said = question.ask(host, rollout.survey.answers)
         if said is None or not said.is_busy or monotonic() >= deadline:
             return said
         gevent.sleep(_PAUSE_SECONDS)

@@ -18,7 +18,7 @@ from operations import command_line, monitors
 from operations.node_command import Answer, failure_lines
 
 if TYPE_CHECKING:
-    from operations.survey import Answers
+    from operations.question import Answers
 
 
 def owner() -> str:

@@ -4,7 +4,7 @@ from pyinfra.api.state import State
 
 from fleet import plan
 from fleet.load import RefusedError
-from operations import survey
+from operations import question, survey
 from operations.once import once
 from operations.survey import Survey
 
@@ -19,7 +19,7 @@ def of(state: State) -> Survey:
 
 
 def _rollback(state: State) -> Survey:
-    found = survey.answers(state)
+    found = question.answers(state)
     to = found.request.to
     works = {
         name: plan.rollback(found.fleet[name], found.generations[name], said, to)

@@ -10,7 +10,8 @@ from pyinfra.api.state import BaseStateCallback, State
 from fleet import outcome, waves
 from fleet.load import RefusedError, node_name
 from fleet.outcome import Ending, Outcome
-from operations import command_line, endings, record
+from fleet.problems import report
+from operations import capacity, command_line, endings, record
 from operations.lock import RolloutLock
 from operations.survey import Survey
 
@@ -23,18 +24,18 @@ class Rollout:
     Attributes:
         state: pyinfra's.
         survey: what it found and will do.
-        headings: the chapters, in order.
+        chapters: each chapter's heading and, where it is one, its wave, in order.
         begun: the operations each node has begun, by node name, in order.
     """
 
     def __init__(self, state: State, survey: Survey) -> None:
         self.state = state
         self.survey = survey
-        self.headings: list[str] = []
+        self.chapters: dict[str, waves.Wave | None] = {}
         self.begun: dict[str, list[str]] = {}
         self._lock = RolloutLock(state, survey.answers)
         self._since: tuple[float, float] | None = None
-        self._stopped_before = ""
+        self._stopped = ("", "")
 
     def before(self, heading: str) -> None:
         """Take the lock before the first chapter; end the run before any other once a node has failed.
@@ -47,12 +48,24 @@ class Rollout:
         if self._since is None:
             self._lock.acquire()
             self._since = (time(), monotonic())
-        self._stopped_before = heading
+        if why := self._obstacle(heading):
+            self._stopped = (heading, why)
+            raise RefusedError(f"Stopped before {heading!r}: {why}")
+
+    def _obstacle(self, heading: str) -> str:
+        """Say why a chapter must not begin; nothing where it may."""
         if self._lock.lost:
-            raise RefusedError(f"Stopped before {heading!r}: {self._lock.lost}")
+            return self._lock.lost
         if not waves.may_begin(self.failed()):
-            raise RefusedError(f"Stopped before {heading!r}: {', '.join(self.failed())} failed")
-        self._stopped_before = ""
+            return f"{', '.join(self.failed())} failed"
+        wave = self.chapters[heading]
+        if wave in self.survey.gpu_waves:
+            try:
+                capacity.await_room(self.state, self.survey.answers, wave)
+            except waves.FloorError as error:
+                why = report(self.survey.fleet.environment, error.problems)
+                return f"it has become too much since the plan was made\n{why}"
+        return ""
 
     def failed(self) -> list[str]:
         """The nodes that have failed in this run; one that was down before it is none of them."""
@@ -75,7 +88,7 @@ class Rollout:
             changed = sum(one.ending is Ending.NEW for one in ends)
             logger.info("--> Done: %s nodes changed in %.0f s", changed, monotonic() - self._since[1])
             return
-        raise RefusedError(outcome.closing(ends, self._stopped_before, self._commands(ends)))
+        raise RefusedError(outcome.closing(ends, self._stopped, self._commands(ends)))
 
     def _commands(self, ends: list[Outcome]) -> list[str]:
         again = command_line.current()
@@ -115,11 +128,11 @@ class _Watch(BaseStateCallback):
     @staticmethod
     def operation_start(state: State, op_hash: str) -> None:
         name = min(state.get_op_meta(op_hash).names)
-        if name in _rollouts[state].headings:
+        if name in _rollouts[state].chapters:
             _rollouts[state].before(name)
 
     @staticmethod
     def operation_host_start(state: State, host: Host, op_hash: str) -> None:
         name = min(state.get_op_meta(op_hash).names)
-        if op_hash in state.ops[host] and name not in _rollouts[state].headings:
+        if op_hash in state.ops[host] and name not in _rollouts[state].chapters:
             _rollouts[state].begun.setdefault(node_name(host), []).append(name)

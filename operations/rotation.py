@@ -10,10 +10,10 @@ from fleet.desired.program import PATH
 from fleet.load import RefusedError
 from fleet.model import Node
 from fleet.problems import Problem, report
-from operations import survey
+from operations import capacity, question
 from operations.node_command import NodeCommand
 from operations.once import once
-from operations.survey import Answers
+from operations.question import Answers
 
 # The gateways must let go, and the slowest service may take its deadline; what comes on top is a fault.
 _MARGIN_SECONDS = 120
@@ -29,7 +29,7 @@ def allowed(state: State) -> Answers:
 
 
 def _allowed(state: State) -> Answers:
-    found = survey.answers(state)
+    found = question.answers(state)
     leaving = [name for name in found.answers if found.fleet[name].is_gpu]
     problems = [
         Problem(
@@ -38,7 +38,7 @@ def _allowed(state: State) -> Answers:
             f"is {one.floor}",
             "Drain fewer nodes with --limit, or add --data force=true.",
         )
-        for one in survey.capacities(state, found)
+        for one in capacity.of(state, found)
         if not one.allows(leaving)
     ]
     if problems and not found.request.force:

@@ -12,7 +12,7 @@ from fleet import gpus
 from fleet.load import RefusedError
 from fleet.model import Node
 from fleet.observed import Observed
-from operations import command_line, survey
+from operations import command_line, question
 from operations.once import once
 
 _HEADINGS = ("node", "GPU", "driver", "generation", "flake", "services", "rotation", "backup", "drift")
@@ -42,7 +42,7 @@ def show(state: State) -> None:
 
 
 def _print(state: State) -> None:
-    found = survey.answers(state)
+    found = question.answers(state)
     nodes = [node for node in found.fleet.nodes if node.name not in found.left_out]
     rows = [_row(node, found.answers.get(node.name)) for node in nodes]
     if command_line.current().json or found.request.json:

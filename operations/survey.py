@@ -1,53 +1,21 @@
-"""Ask every node its one question, refuse what is not fit, and say what the run will do."""
+"""From what the nodes said: refuse what is not fit, and say what the run will do."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from time import monotonic
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-import gevent
 from pyinfra import logger
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from facts.node_state import NodeState
-from fleet import desired, fitness, load, plan, waves
-from fleet.generation import Generation
+from fleet import fitness, load, plan, waves
 from fleet.model import Fleet
-from fleet.observed import Observed
 from fleet.plan import Work
 from fleet.problems import Problem, report
-from fleet.rollout import Request
-from fleet.waves import Capacity, Wave
-from operations import command_line
+from fleet.waves import Wave
+from operations import capacity, command_line, question
 from operations.lock import RolloutLock
 from operations.once import once
-
-# How long a node may be busy with a change before a run gives up on it.
-_PEACE_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the nodes of a run said.
-
-    Attributes:
-        fleet: the whole fleet, whatever --limit leaves out.
-        request: what the command line says of this run.
-        generations: what should be on each node, by name.
-        answers: what each node said, by name; only nodes of the run that could be reached.
-        unreached: nodes of the run that could not.
-        left_out: nodes that --limit or --exclude leave out.
-        asked_at: when they were asked (`time.monotonic()`).
-    """
-
-    fleet: Fleet
-    request: Request
-    generations: dict[str, Generation]
-    answers: dict[str, Observed]
-    unreached: tuple[str, ...]
-    left_out: frozenset[str]
-    asked_at: float = field(default_factory=monotonic)
+from operations.question import Answers
 
 
 @dataclass(frozen=True)
@@ -95,15 +63,6 @@ class Survey:
         )
 
 
-def answers(state: State) -> Answers:
-    """What the nodes of this run say: asked by the first that comes here, awaited by all others.
-
-    Raises:
-        RefusedError: with every problem of the inventory, or of the command line.
-    """
-    return once(state, _ask_all)
-
-
 def of(state: State) -> Survey:
     """The survey of a deploy.
 
@@ -113,42 +72,8 @@ def of(state: State) -> Survey:
     return once(state, _deploy)
 
 
-def _ask_all(state: State) -> Answers:
-    fleet = load.from_inventory(state.inventory)
-    request = load.request(state.inventory)
-    generations = {node.name: desired.generation(node, fleet) for node in fleet.nodes}
-    hosts = {load.node_name(host): host for host in state.inventory if state.is_host_in_limit(host)}
-    questions = {
-        name: gevent.spawn(_ask_in_peace, host, fleet, generations) for name, host in hosts.items() if host.connected
-    }
-    return Answers(
-        fleet=fleet,
-        request=request,
-        generations=generations,
-        answers={name: question.get() for name, question in questions.items()},
-        unreached=tuple(name for name, host in hosts.items() if not host.connected),
-        left_out=frozenset(node.name for node in fleet.nodes) - set(hosts),
-    )
-
-
-def _ask(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observed:
-    node = fleet[load.node_name(host)]
-    observed: Observed = host.get_fact(
-        NodeState, sysfs=node.paths.sysfs, procfs=node.paths.procfs, packages=generations[node.name].packages
-    )
-    return observed
-
-
-def _ask_in_peace(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observed:
-    """Ask a node, once more where it is being changed: most changes take seconds, a look at one takes less."""
-    deadline = monotonic() + _PEACE_SECONDS
-    while (said := _ask(host, fleet, generations)).is_busy and monotonic() < deadline:
-        gevent.sleep(1)
-    return said
-
-
 def _deploy(state: State) -> Survey:
-    found = answers(state)
+    found = question.answers(state)
     fleet = found.fleet
     _refuse(fleet, [one for name, answer in found.answers.items() for one in fitness.problems(fleet[name], answer)])
     _warn(found)
@@ -174,43 +99,11 @@ def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
     return survey
 
 
-def capacities(state: State, found: Answers) -> tuple[Capacity, ...]:
-    """What serves now. Of the nodes that are left out of the run a gateway tells, asked for it where need be.
-
-    Without an answer they count as serving: where no gateway works, nothing that is taken out is missed.
-    """
-    gateways = [node.name for node in found.fleet.with_role("gateways")]
-    views = [found.answers[name].rotation_seen for name in gateways if name in found.answers]
-    if found.left_out and not any(views):
-        hosts = {load.node_name(host): host for host in state.inventory}
-        views = [_view(hosts[name], found) for name in gateways if name in found.left_out][:1]
-    view = next((one for one in views if one), {})
-    left_out = {
-        service.name: [name for name in found.left_out if view.get(service.name, {}).get(name, "in") == "in"]
-        for service in found.fleet.services()
-    }
-    return plan.capacities(found.fleet, found.answers, left_out)
-
-
-def _view(gateway: Host, found: Answers) -> Mapping[str, Mapping[str, str]]:
-    said = ask(gateway, found)
-    return said.rotation_seen if said else {}
-
-
-def ask(host: Host, found: Answers) -> Observed | None:
-    """Ask one node once more, or for the first time; None where it does not answer."""
-    try:
-        host.connect(reason="to ask how it is", show_errors=False)
-        return _ask(host, found.fleet, found.generations) if host.connected else None
-    except (OSError, EOFError, PyinfraError):
-        return None
-
-
 def _gpu_waves(state: State, found: Answers, changing: list[str]) -> tuple[Wave, ...]:
     nodes = [name for name in changing if found.fleet[name].is_gpu]
     rollout = found.fleet.rollout
     try:
-        return waves.plan(nodes, capacities(state, found) if nodes else (), rollout.canaries, rollout.fractions)
+        return waves.plan(nodes, capacity.of(state, found) if nodes else (), rollout.canaries, rollout.fractions)
     except waves.FloorError as error:
         problems = [*(_unreachable(name) for name in found.unreached), *error.problems]
         _refuse(found.fleet, problems)

@@ -6,8 +6,8 @@ pyinfra -y inventory/prod.py tasks/verify.py
 from pyinfra import host
 
 from fleet.load import node_name
-from operations import survey, verify
+from operations import question, verify
 
-node = survey.answers(host.state).fleet[node_name(host)]
+node = question.answers(host.state).fleet[node_name(host)]
 verify.probe(node)
 verify.check(node)

@@ -21,6 +21,7 @@ class Fault(Enum):
     FAILS = "its activation is rolled back"
     DIES = "it dies in the middle of its activation"
     DOWN = "it is down when the run begins"
+    LEAVES = "it dies between two waves, whether they change it or not"
 
 
 @dataclass
@@ -123,11 +124,28 @@ class Simulation:
         for wave in parts:
             if not waves.may_begin(failed):
                 return "stopped"
+            self._lose_some()
+            try:
+                waves.check(wave, self._now(floors))
+            except waves.FloorError:
+                return "floor"
             self.begun += 1
             if failed:
                 self.violations.append(f"wave {wave} began after {failed}")
             failed |= self._activate(wave, floors)
         return "stopped" if failed else "done"
+
+    def _lose_some(self) -> None:
+        """Let nodes die that are not being changed."""
+        for machine in self.machines.values():
+            machine.up = machine.up and not (machine.fault is Fault.LEAVES and self.random.random() < 0.5)
+
+    def _now(self, floors: dict[str, int]) -> list[waves.Capacity]:
+        """What a gateway gives requests to."""
+        up = frozenset(name for name, machine in self.machines.items() if machine.serves)
+        return [
+            waves.Capacity(name, frozenset(nodes), up & nodes, floors[name]) for name, nodes in self.backends.items()
+        ]
 
     def _activate(self, wave: waves.Wave, floors: dict[str, int]) -> set[str]:
         before = self._serving()

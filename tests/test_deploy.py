@@ -1,8 +1,11 @@
 """The real deploy.py, through the real command line, on the example fleet's fake nodes."""
 
 import json
+from typing import Any
 
 import pytest
+from pyinfra.connectors.fake import FakeConnector
+from pyinfra.connectors.util import CommandOutput
 
 from fleet import desired
 from ipex_node import record
@@ -76,6 +79,30 @@ def test_a_node_that_is_left_out_and_does_not_serve_counts_for_the_floor(nodes: 
     run = nodes.run("-y", "--limit", "*gpu-02", "--data", 'agent={"port": 9099}')
 
     assert run.status == 1
+    assert "gpu-02: cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2" in run.output
+
+
+def test_a_wave_that_has_become_too_much_does_not_begin(nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the canary changes another node dies: the gateway says so, and the next wave does not begin."""
+    nodes.is_as_declared()
+    monkeypatch.setattr("operations.capacity._ROOM_SECONDS", 0)
+    view = {"ollama": {"gpu-01": "in", "gpu-02": "in", "gpu-03": "in"}}
+    nodes.answers["gateway-01"]["ipex-question"][1].insert(0, f"gateway {json.dumps({'rotation': view})}")
+    respond = nodes.respond
+
+    def dies(connector: FakeConnector, command: Any) -> tuple[bool, CommandOutput]:
+        said = respond(connector, command)
+        if any(" activate " in text for _, text in nodes.sent):
+            view["ollama"]["gpu-03"] = "out"
+        nodes.answers["gateway-01"]["ipex-question"][1][0] = f"gateway {json.dumps({'rotation': view})}"
+        return said
+
+    monkeypatch.setattr(nodes, "respond", dies)
+    run = nodes.run("-y", "--data", 'agent={"port": 9099}')
+
+    assert run.status == 1
+    assert run.order(" activate ") == ["gpu-01"]
+    assert "Stopped before '4. Wave 2 of 3" in run.output
     assert "gpu-02: cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2" in run.output
 
 

@@ -64,7 +64,18 @@ def test_a_run_without_faults_brings_every_node_to_the_new_generation(fleets: li
 def test_the_simulator_sees_a_floor_that_is_broken(fleets: list[Fleet], monkeypatch: pytest.MonkeyPatch) -> None:
     """With a plan that ignores floors, the same watch reports violations: it would find them."""
     monkeypatch.setattr("fleet.waves._fitting", lambda waiting, _capacities, size: tuple(waiting[:size]))
+    monkeypatch.setattr("fleet.waves.check", lambda *_: None)
     simulation = Simulation(fleets[2], Generation("any", ()), seed=1)
     simulation.run()
 
     assert any("nodes serve" in violation for violation in simulation.violations)
+
+
+def test_a_plan_alone_does_not_hold_the_floor(fleets: list[Fleet], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that die between two waves break a floor where nobody looks again before a wave."""
+    monkeypatch.setattr("fleet.waves.check", lambda *_: None)
+    simulations = [Simulation(fleets[seed % len(fleets)], Generation("any", ()), seed) for seed in range(200)]
+    for simulation in simulations:
+        simulation.run()
+
+    assert any("nodes serve" in violation for one in simulations for violation in one.violations)
