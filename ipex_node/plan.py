@@ -96,9 +96,7 @@ def make(
     # A reload reads configuration; a new unit file or program comes into force only with a new process.
     deep = {path for path in changed if is_unit_file(path) or path in closures or path in old_closures}
     verbs = {
-        name: _verb(
-            unit, _read_by(name, unit, old.units.get(name), seen.units[name]), seen.units[name], changed, deep
-        )
+        name: _verb(unit, _read_by(name, unit, old.units.get(name), seen.units[name]), seen.units[name], changed, deep)
         for name, unit in new.units.items()
     }
     return Plan(
