@@ -120,9 +120,7 @@ class Service:
         port: where it listens.
         health_path: answers 200 when its API is up.
         engine: how it is proved to do its work.
-        memory_max: MemoryMax=.
-        cpu_quota: CPUQuota=.
-        exec_paths: ExecPaths=: where programs may be executed from.
+        memory_max, cpu_quota, exec_paths: MemoryMax=, CPUQuota= and ExecPaths= of the unit.
         jit: whether it compiles code at run time, so that memory must be writable and executable.
         ephemeral_ports: whether it listens on ephemeral ports beside its own.
         egress: networks it may reach beside gateways and monitors (IPAddressAllow=).
@@ -132,6 +130,7 @@ class Service:
         route: how the gateway reaches it.
         environment: Environment= of the unit.
         model: what a probe generates with, where the engine needs one.
+        snapshot: names in its state directory that a new version may change; given back when that version fails.
     """
 
     name: str
@@ -153,6 +152,7 @@ class Service:
     route: Route
     environment: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    snapshot: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:

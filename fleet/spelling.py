@@ -17,6 +17,8 @@ _BYTES = (r"[1-9][0-9]*(B|KB|MB|GB|TB|PB|EB)", "20GB")
 _NAME = (r"[a-z]([a-z0-9-]*[a-z0-9])?", "ollama-ipex")
 _PATH = (r"/[A-Za-z0-9_./:@+-]*", "/nix/store")
 _URL = (r"[!-~]+", "github:owner/name/REVISION")
+# One name: what root copies and puts back may lead nowhere else.
+_ENTRY = (r"(?!\.{1,2}\Z)[^/]+", "comfyui.db, a name without slashes")
 
 # Words that mean something else where nginx' map block expects a value.
 _NGINX_WORDS = {"default", "hostnames", "include", "volatile"}
@@ -83,6 +85,7 @@ def _service(service: Service) -> list[tuple[str, str, tuple[str, str]]]:
         (f"{where}.route.body_max", service.route.body_max, _NGINX_SIZE),
         (f"{where}.route.read_timeout", service.route.read_timeout, _NGINX_TIME),
         *[(f"{where}.exec_paths", path, _PATH) for path in service.exec_paths],
+        *[(f"{where}.snapshot", name, _ENTRY) for name in service.snapshot],
         *[(f"{where}.environment", name, (r"[A-Za-z_][A-Za-z0-9_]*", "OLLAMA_HOST")) for name in service.environment],
     ]
 

@@ -30,6 +30,9 @@ services = {
         "ephemeral_ports": True,
         # Networks it may reach beside gateways and monitors: models are downloaded by the engine itself.
         "egress": ["any"],
+        # Names in its state directory that a new version may change: kept during a change of its closure, and given
+        # back when that fails. Models are blobs named by their content: no version changes them.
+        "snapshot": [],
         # How long a node waits for what is in flight before it restarts the engine.
         "drain_seconds": 900,
         # How long it has to prove that it works: cold start, model load, one generation.
@@ -72,6 +75,9 @@ services = {
         "jit": True,
         "ephemeral_ports": False,
         "egress": ["any"],
+        # A new version may migrate the database's schema (ComfyUI's app/database, by alembic); user holds settings and
+        # workflows.
+        "snapshot": ["comfyui.db", "user"],
         "drain_seconds": 300,
         "probe_seconds": 180,
         "floor": "50%",

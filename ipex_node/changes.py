@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipex_node import before as past
-from ipex_node import files, marker, rotation, situation, store
+from ipex_node import files, marker, rotation, situation, snapshot, store
 from ipex_node.failure import failed
 from ipex_node.nix import Nix
 from ipex_node.systemd import Systemd, UnitState
@@ -74,12 +74,13 @@ class Changes:
         return f"not yet taken back by {', '.join(away)}" if away else ""
 
     def snapshot(self) -> str:
-        """Keep the services' data before a closure that might change its format.
+        """Keep the services' data before a closure that might change its format."""
+        return snapshot.take(self._world, self._situation)
 
-        Nothing yet: what data a service has, and how it is copied while it is small and consistent, is
-        declared together with its backup. The services are idle at this moment and stop at the next step.
-        """
-        return ""
+    def restore_data(self) -> None:
+        """Put back the data that engines of a new closure may have changed; those engines stay stopped."""
+        if self.started:
+            snapshot.give_back(self._world)
 
     def retire(self) -> str:
         """Stop and disable what the new generation has not, while its unit files still exist."""

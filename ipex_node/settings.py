@@ -24,6 +24,8 @@ class Service:
         engine: `ollama`, `comfyui` or `http`: how what is in flight is counted.
         unit: Its systemd unit.
         drain_seconds: Longest wait for what is in flight before the unit is restarted.
+        profile: The Nix profile its program is switched in.
+        snapshot: Names in its state directory that a new version of it may change; given back when that fails.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Service:
     engine: str = "http"
     unit: str = ""
     drain_seconds: float = 0.0
+    profile: str = ""
+    snapshot: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,8 @@ def _service(raw: dict[str, Any]) -> Service:
         engine=raw["engine"],
         unit=raw["unit"],
         drain_seconds=float(raw.get("drain_seconds", 0)),
+        profile=raw.get("profile", ""),
+        snapshot=tuple(raw.get("snapshot", ())),
     )
 
 

@@ -134,10 +134,14 @@ def _record(paths: Paths) -> Path:
     return paths.transaction / "situation.json"
 
 
+def staged_settings(paths: Paths, identity: str) -> Settings:
+    """Return the settings a staged generation brings."""
+    return settings.load_leniently(store.directory(paths, identity) / "root/etc/ipex/node.json")
+
+
 def _settings(paths: Paths, identity: str) -> Settings:
     now = settings.load_leniently(paths.settings)
-    staged = store.directory(paths, identity) / "root/etc/ipex/node.json"
-    return now if now.node else settings.load_leniently(staged)
+    return now if now.node else staged_settings(paths, identity)
 
 
 def _sown(new: Manifest, old: Manifest) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ipex_node import deadman, engines, gpu, probing, quarantine, staging, store, validation
+from ipex_node import deadman, engines, gpu, probing, quarantine, snapshot, staging, store, validation
 from ipex_node.failure import FailedError, Failure
 from ipex_node.transaction import Step
 
@@ -76,8 +76,9 @@ def changes_of(world: World, found: Situation, changes: Changes, check: Check | 
         Step("arm the dead-man timer", arm),
         Step(REMEMBER, changes.remember, changes.forget),
         Step("leave rotation", changes.leave_rotation, return_to_rotation),
-        Step("snapshot the data", changes.snapshot),
         Step("retire units", changes.retire, restore_units),
+        # Its undo leaves engines stopped; the undo of the step before it, which comes next, starts them.
+        Step("snapshot the data", changes.snapshot, changes.restore_data),
         Step("install files", changes.install, changes.restore_files),
         Step("switch profiles", changes.switch, changes.restore_profiles),
         Step(START, changes.start, changes.stop_new, judges=True),
@@ -107,7 +108,8 @@ def conclude(world: World, ways: tuple[str | None, str], outcome: Outcome, journ
     """End a transaction that has been done or undone: quarantine what failed, disarm the timer, close the journal.
 
     The generation that already serves is not quarantined, and none is where the old one does not work any more
-    either: then it is the node that is ill.
+    either: then it is the node that is ill. Data that were kept for the way back stay where something is stuck: a
+    person may need them.
 
     Args:
         world: The node.
@@ -117,6 +119,8 @@ def conclude(world: World, ways: tuple[str | None, str], outcome: Outcome, journ
     """
     if outcome.judged and not outcome.stuck and ways[0] != ways[1]:
         quarantine.put(world.paths, ways[1], "; ".join(map(str, outcome.failures)))
+    if not outcome.stuck:
+        snapshot.discard(world.paths)
     deadman.disarm(world)
     journal.end(outcome)
 

@@ -56,6 +56,8 @@ def _service(service: Service) -> dict[str, Any]:
         "health_path": service.health_path,
         "model": service.model,
         "drain_seconds": service.drain_seconds,
+        "profile": service.profile,
+        "snapshot": list(service.snapshot),
     }
 
 

@@ -5,8 +5,10 @@ import hashlib
 import json
 import os
 import pwd
+import sqlite3
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ GROUP = grp.getgrgid(os.getgid()).gr_name
 PROFILE = "/nix/var/nix/profiles/ipex/ollama-ipex"
 OLLAMA = "ollama-ipex.service"
 AGENT = "ipex-agent.service"
+DATA = "/var/lib/private/ollama"
 _UNITS = "/etc/systemd/system"
 
 SERVICE = {
@@ -30,6 +33,8 @@ SERVICE = {
     "health_path": "/api/tags",
     "engine": "ollama",
     "unit": OLLAMA,
+    "profile": PROFILE,
+    "snapshot": ["data.db", "user", "new"],
     "drain_seconds": 0.3,
 }
 SETTINGS = {
@@ -106,7 +111,7 @@ class FakeNode:
     def snapshot(self) -> dict[str, Any]:
         """Take everything a transaction may touch, as it is now."""
         taken: dict[str, Any] = {unit: (it.active, it.file) for unit, it in self.units.items() if it.active != "gone"}
-        for top in ("etc", "nix/var", "run/ipex"):
+        for top in ("etc", "nix/var", "run/ipex", "var/lib/private"):
             for path in sorted((self.root / top).rglob("*")):
                 taken[str(path)] = _seen(path)
         for link in ("current", "previous"):
@@ -146,8 +151,7 @@ class FakeNode:
             if verb in {"start", "restart", "reload", "reload-or-restart"}:
                 if not self._exists(name) or unit.active == "failed":
                     return Completed(5, "", f"Unit {name} not found, or its start limit is used up.")
-                crashes = "crash" in self.on(f"{_UNITS}/{name}").read_text(encoding="utf-8")
-                unit.active = "failed" if crashes else "active"
+                unit.active = self._starts(name)
             if verb == "stop" or (verb == "disable" and "--now" in words):
                 unit.active = "inactive"
             if verb in {"enable", "disable"}:
@@ -158,6 +162,12 @@ class FakeNode:
             if verb == "reset-failed" and unit.active == "failed":
                 unit.active = "inactive"
         return Completed(0, "", "")
+
+    def _starts(self, name: str) -> str:
+        text = self.on(f"{_UNITS}/{name}").read_text(encoding="utf-8")
+        if name == OLLAMA:
+            migrate(self.on(DATA), text.split()[-1])
+        return "failed" if "crash" in text else "active"
 
     def _exists(self, name: str) -> bool:
         return self.on(f"{_UNITS}/{name}").exists() or self._is_transient(name)
@@ -187,9 +197,31 @@ class FakeNode:
 
 def machine(root: Path) -> FakeNode:
     """Make a machine on which nothing has been deployed."""
-    for directory in ("etc/systemd/system", "var/lib", "run", "nix/var/nix/profiles"):
+    for directory in ("etc/systemd/system", DATA.lstrip("/"), "run", "nix/var/nix/profiles"):
         (root / directory).mkdir(parents=True)
     return FakeNode(root)
+
+
+def migrate(data: Path, version: str) -> None:
+    """Bring an engine's data to its version's format, as a start does; what is newer stays as it is."""
+    (data / "user").mkdir(exist_ok=True)
+    with closing(sqlite3.connect(data / "data.db")) as connection, connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("CREATE TABLE IF NOT EXISTS format (version)")
+        found = max((row[0] for row in connection.execute("SELECT version FROM format")), default="")
+        if found >= version:
+            return
+        connection.execute("INSERT INTO format VALUES (?)", [version])
+    (data / "user/workflow").write_text(f"workflow of {version}", encoding="utf-8")
+    (data / f"user/only-{version}").touch()
+    if found:
+        (data / "new").write_text(f"since {version}", encoding="utf-8")
+
+
+def dump(database: Path) -> list[str]:
+    """Return all that an SQLite database holds: a copy of one has other bytes in its header."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return list(connection.iterdump())
 
 
 def _seen(path: Path) -> tuple[object, ...]:
@@ -198,7 +230,8 @@ def _seen(path: Path) -> tuple[object, ...]:
         return ("link", str(path.readlink()))
     if path.is_dir():
         return ("directory", stat.S_IMODE(status.st_mode))
-    return (path.read_bytes(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
+    content = dump(path) if path.suffix == ".db" else path.read_bytes()
+    return (content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
 
 
 def files(version: str = "1", **more: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from ipex_node import activation, recovery, rotation, transaction
+from ipex_node.changes import Changes
 from ipex_node.failure import failed
 from ipex_node.manifest import Probe
 from ipex_node.world import Completed
@@ -27,7 +28,11 @@ Act = Callable[[FakeNode], object]
 Count = Callable[[FrameType, str, object], None]
 
 _STEP: CodeType = transaction._do.__code__
-_UNDO: CodeType = transaction.undo.__code__
+_WAY_BACK: dict[CodeType, str] = {
+    transaction.undo.__code__: "undo",
+    Changes.restore_data.__code__: "undo: snapshot the data",
+    Changes.restore_units.__code__: "undo: retire units",
+}
 
 
 def activate(node: FakeNode, identity: str) -> None:
@@ -77,7 +82,7 @@ class Mortals:
         self._process = process
 
     def calls(self, act: Act, root: Path) -> dict[str, int]:
-        """Do something to its end, and return at which call each step began, and (as `""`) the last one."""
+        """Do something to its end; return at which call each step or way back began, and (as `""`) the last one."""
         found: dict[str, int] = self._ask("calls", act, root, 0)
         return found
 
@@ -144,8 +149,8 @@ def _calls(act: Act, root: Path) -> dict[str, int]:
             calls += 1
             if frame.f_code is _STEP and event == "call":
                 begun[frame.f_locals["step"].name] = calls
-            elif frame.f_code is _UNDO and event == "call":
-                begun["undo"] = calls
+            elif frame.f_code in _WAY_BACK and event == "call":
+                begun[_WAY_BACK[frame.f_code]] = calls
 
     _counted(act, root, count)
     return {**begun, "": calls}

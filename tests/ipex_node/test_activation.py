@@ -143,7 +143,7 @@ def test_rollback_to_a_healthy_generation_is_status_1(node: FakeNode, served: st
     assert served == node.status()["generation"]
 
 
-STEPS = ["remember", "leave_rotation", "retire", "install", "switch", "start", "commit"]
+STEPS = ["remember", "leave_rotation", "retire", "snapshot", "install", "switch", "start", "commit"]
 
 
 @pytest.mark.parametrize("half", ["before", "after"])

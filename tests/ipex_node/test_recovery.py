@@ -18,27 +18,11 @@ from ipex_node import activation, deadman, recovery, store, transaction
 from tests.ipex_node import fake_node
 from tests.ipex_node.fake_node import FakeNode, files
 from tests.ipex_node.killable import Killable, activate_sick, activating, mortals, recover
+from tests.ipex_node.transaction_steps import STEPS
 
 KILLS = 20
 """For each step, at calls chosen at random but the same ones in every run."""
 EXTRA = "/etc/systemd/system/extra.timer"
-STEPS = [
-    "verify the staged files",
-    "validate",
-    "arm the dead-man timer",
-    "remember",
-    "leave rotation",
-    "snapshot the data",
-    "retire units",
-    "install files",
-    "switch profiles",
-    "start units",
-    "probe",
-    "commit",
-    "return to rotation",
-    "lift the quarantine",
-    "remove old generations",
-]
 
 
 def _staged(node: FakeNode, bundles: Path, contents: dict[str, str], version: str, units: tuple[str, ...] = ()) -> str:
@@ -78,6 +62,7 @@ class Fleet:
         assert (status["drift"], status["quarantined"]) == ([], {})
         assert status["rotation"]["state"] == "in"
         assert transaction.Journal(self.it.node.world.paths.journal).unfinished() == []
+        assert not (self.it.node.world.paths.transaction / "data").exists()
         return found
 
 
@@ -124,7 +109,18 @@ def test_killed_anywhere_the_node_is_old_or_new(fleet: Fleet, step: str) -> None
     assert fleet.serves() == fleet.new
 
 
-@pytest.mark.parametrize("step", ["leave rotation", "retire units", "install files", "start units", "commit", "probe"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "leave rotation",
+        "retire units",
+        "snapshot the data",
+        "install files",
+        "start units",
+        "probe",
+        "commit",
+    ],
+)
 def test_recovery_itself_may_be_killed(fleet: Fleet, step: str) -> None:
     """Killed while it recovers, twice in a row, the third attempt ends it."""
     chance = random.Random(step)  # noqa: S311 - chance, no secret
@@ -136,6 +132,20 @@ def test_recovery_itself_may_be_killed(fleet: Fleet, step: str) -> None:
             torn.killed(recover, chance.randrange(1, torn.calls(recover)[""]))
         recover(fleet.it.node)
         fleet.serves()
+
+
+def test_giving_data_back_may_be_killed_anywhere(fleet: Fleet) -> None:
+    """The new version has migrated its data; the way back is killed at forty places of each part, and done again."""
+    cut_off(fleet, "probe")
+    assert (fleet.it.node.on(fake_node.DATA) / "new").exists()
+    torn = Killable(fleet.it.saved.with_name("torn"), fleet.it.root, fleet.it.mortals)
+    torn.save()
+    calls = torn.calls(recover)
+    begin, back, end = calls["undo: snapshot the data"], calls["undo: retire units"], calls[""]
+    for call in (*range(begin, back, (back - begin) // (2 * KILLS)), *range(back, end, (end - back) // (2 * KILLS))):
+        torn.killed(recover, call)
+        recover(fleet.it.node)
+        assert fleet.serves() == fleet.old
 
 
 def cut_off(fleet: Fleet, step: str) -> None:

@@ -7,26 +7,11 @@ import time
 import pytest
 
 from lab import nodes
+from tests.ipex_node.transaction_steps import STEPS
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.proof]
 
-STEPS = [
-    "verify the staged files",
-    "validate",
-    "arm the dead-man timer",
-    "remember",
-    "leave rotation",
-    "snapshot the data",
-    "retire units",
-    "install files",
-    "switch profiles",
-    "start units",
-    "probe",
-    "commit",
-    "return to rotation",
-    "remove old generations",
-]
 COMMITTED = STEPS[STEPS.index("commit") :]
 
 # The current generation with one line more in Ollama's unit, staged as a deploy would.

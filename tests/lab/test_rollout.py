@@ -95,6 +95,21 @@ def test_a_canary_that_does_not_do_its_work_is_taken_back(fleet: Lab, fault: str
     serves(fleet)
 
 
+def test_data_that_a_bad_revision_has_changed_come_back(fleet: Lab) -> None:
+    """What a new version has made of an engine's data is gone with it: the old one finds its own."""
+    victim, user = fleet.gpus[0], "/var/lib/private/comfyui/user"
+    fleet.output(victim, f"mkdir -p {user} && echo old > {user}/workflow.json")
+    with fleet.deploying("-y", *data(fresh("ollama-hang"))) as process:
+        _await_step(fleet, victim, "step.: .probe")
+        fleet.output(victim, f"echo migrated > {user}/workflow.json && touch {user}/migrated.json")
+        output = _finish(process)
+
+    assert process.returncode == 1, output
+    assert fleet.output(victim, f"cat {user}/workflow.json") == "old"
+    fleet.output(victim, f"test ! -e {user}/migrated.json && rm -r {user}")
+    serves(fleet)
+
+
 def test_an_nginx_file_that_nginx_refuses_never_reaches_it(fleet: Lab) -> None:
     """Data that render a broken configuration end before the gateway is touched, in nginx' own words."""
     before = fleet.status(fleet.gateway)["generation"]
