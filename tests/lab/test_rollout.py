@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.proof, pytest.mark.timeout(900)]
 
 GENERATIONS = "/var/lib/ipex/generations"
 FULL_DISK = f"""set -eu
-mount -t tmpfs -o size=2m tmpfs /mnt
+mount -t tmpfs -o size=64m tmpfs /mnt
 cp -a {GENERATIONS}/. /mnt
 mount --bind /mnt {GENERATIONS}
 umount /mnt
