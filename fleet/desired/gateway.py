@@ -100,6 +100,7 @@ def _settings(name: str, gateway: Gateway, fleet: Fleet) -> bytes:
         "question": _QUESTION,
         "paths": _PLACES,
         "rotation": dataclasses.asdict(gateway.rotation),
+        "circuit": {"share": fleet[name].health.circuit_share, "nodes": fleet[name].health.circuit_nodes},
         "nodes": {node.name: _backend(node) for node in fleet.with_role("gpu_nodes")},
     }
     return (json.dumps(settings, indent=2) + "\n").encode()

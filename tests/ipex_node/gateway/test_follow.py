@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ipex_node import gateway, gateway_nginx, gateway_question, gateway_settings, gateway_upstreams
 from ipex_node.failure import FailedError
-from ipex_node.gateway import Gateway
-from ipex_node.gateway_nginx import Nginx
-from ipex_node.gateway_settings import Backend, GatewaySettings
+from ipex_node.gateway import follow, nginx, question, settings, upstreams
+from ipex_node.gateway.follow import Gateway
+from ipex_node.gateway.nginx import Nginx
+from ipex_node.gateway.settings import Backend, GatewaySettings
 from ipex_node.paths import Paths
 from ipex_node.world import Completed
 
@@ -65,14 +65,15 @@ class Machine:
             "question": "/ipex-upstreams",
             "paths": places,
             "rotation": following,
+            "circuit": {"share": 0.5, "nodes": 2},
             "nodes": {
                 name: {"address": "127.0.0.1", "port": port, "services": ["ollama"]} for name, port in agents.items()
             },
         }
-        path = self.root / gateway_settings.SETTINGS.lstrip("/")
+        path = self.root / settings.SETTINGS.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(raw))
-        return gateway_settings.load(Paths(self.root))
+        return settings.load(Paths(self.root))
 
     @property
     def live(self) -> str:
@@ -88,7 +89,7 @@ class Machine:
         assert number == signal.SIGHUP
         self.reloads += 1
         if self.takes_up:
-            self.loaded = gateway_upstreams.version(self.live)
+            self.loaded = upstreams.version(self.live)
 
     def nginx(self) -> Nginx:
         """Return what speaks to this nginx."""
@@ -111,10 +112,10 @@ def _server(answer: Callable[[str], str | None]) -> Callable[..., Awaitable[None
 async def _running(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Machine]:
     machine = Machine(root)
     monkeypatch.setattr(os, "kill", machine.kill)
-    monkeypatch.setattr(gateway_question, "ANSWER_SECONDS", 0.2)
-    monkeypatch.setattr(gateway, "TOGETHER_SECONDS", 0.005)
-    monkeypatch.setattr(gateway_nginx, "SETTLED_SECONDS", 0.05)
-    monkeypatch.setattr(gateway_nginx, "LOADED_SECONDS", 0.3)
+    monkeypatch.setattr(question, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(follow, "TOGETHER_SECONDS", 0.005)
+    monkeypatch.setattr(nginx, "SETTLED_SECONDS", 0.05)
+    monkeypatch.setattr(nginx, "LOADED_SECONDS", 0.3)
     (root / "declared").write_text(DECLARED)
     (root / "pid").write_text("4711\n")
 
@@ -171,14 +172,14 @@ def test_a_draining_node_is_down_and_told_so_only_when_nginx_has_loaded_it(
             await _until(lambda: "127.0.0.2:11434 down;" in machine.live)
             await asyncio.sleep(0.4)
             early = [path for name, path in machine.questions if name == "gpu-02"]
-            machine.loaded = gateway_upstreams.version(machine.live)
-            monkeypatch.setattr(gateway, "RETRY_SECONDS", 0.05)
+            machine.loaded = upstreams.version(machine.live)
+            monkeypatch.setattr(follow, "RETRY_SECONDS", 0.05)
             await _until(lambda: ("gpu-02", "/ready?gateway=gateway-01&rotation=out") in machine.questions)
 
         assert {path.rpartition("=")[2] for path in early} == {"in"}
         assert {path.rpartition("=")[2] for name, path in machine.questions if name == "gpu-01"} == {"in"}
 
-    monkeypatch.setattr(gateway, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(follow, "RETRY_SECONDS", 0.05)
     _in_machine(tmp_path, monkeypatch, story)
 
 
@@ -204,9 +205,9 @@ def test_a_steady_fleet_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
 
     async def story(machine: Machine) -> None:
         treatments = {"ollama": {"gpu-01": "in", "gpu-02": "in"}}
-        text = gateway_upstreams.live(DECLARED, treatments)  # type: ignore[arg-type]
+        text = upstreams.live(DECLARED, treatments)  # type: ignore[arg-type]
         (machine.root / "live").write_text(text)
-        machine.loaded = gateway_upstreams.version(text)
+        machine.loaded = upstreams.version(text)
         async with _following(machine):
             await _until(lambda: len(machine.questions) > 20)
 
@@ -221,10 +222,10 @@ def test_a_reload_that_is_owed_is_made_good(tmp_path: Path, monkeypatch: pytest.
 
     async def story(machine: Machine) -> None:
         treatments = {"ollama": {"gpu-01": "in", "gpu-02": "in"}}
-        (machine.root / "live").write_text(gateway_upstreams.live(DECLARED, treatments))  # type: ignore[arg-type]
+        (machine.root / "live").write_text(upstreams.live(DECLARED, treatments))  # type: ignore[arg-type]
         machine.loaded = "stale"
         async with _following(machine):
-            await _until(lambda: machine.loaded == gateway_upstreams.version(machine.live))
+            await _until(lambda: machine.loaded == upstreams.version(machine.live))
 
         assert machine.reloads == 1
 
@@ -305,12 +306,40 @@ def test_every_change_is_told_with_its_reason(
     assert "ollama on gpu-02: draining (draining: new disk)" in capfd.readouterr().err
 
 
+def test_what_fails_on_both_nodes_is_told_to_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A check that fails on one node is that node's affair; on both, each question says that it is doubted."""
+    fails = {**READY, "failing": ["ollama:generates"]}
+    told = "/ready?gateway=gateway-01&rotation=in&circuit=ollama:generates"
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            machine.answers["gpu-01"] = fails
+            await asyncio.sleep(0.2)
+            early = {path for _, path in machine.questions}
+            machine.answers["gpu-02"] = fails
+            await _until(lambda: {("gpu-01", told), ("gpu-02", told)} <= set(machine.questions))
+            machine.answers["gpu-01"] = READY
+            await _until(lambda: machine.questions[-1][1] != told)
+
+        assert early == {"/ready?gateway=gateway-01&rotation=in"}
+        assert json.loads((machine.root / "state").read_bytes())["circuit"] == []
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+    said = capfd.readouterr().err
+    assert "ollama:generates fails on gpu-01, gpu-02 at once: no node repairs itself for it" in said
+    assert "ollama:generates: fails on fewer nodes" in said
+
+
 def test_without_nginx_the_file_is_made_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At boot nginx starts behind this program, and reads what it has left."""
 
     async def story(machine: Machine) -> None:
         (machine.root / "pid").unlink()
-        text = gateway_upstreams.live(DECLARED, {})
+        text = upstreams.live(DECLARED, {})
         await machine.nginx().load(text)
 
         assert machine.live == text
@@ -324,7 +353,7 @@ def test_nginx_that_does_not_take_up_a_file_is_a_failure(tmp_path: Path, monkeyp
     async def story(machine: Machine) -> None:
         machine.takes_up = False
         with pytest.raises(FailedError, match="has not taken up"):
-            await machine.nginx().load(gateway_upstreams.live(DECLARED, {}))
+            await machine.nginx().load(upstreams.live(DECLARED, {}))
 
     _in_machine(tmp_path, monkeypatch, story)
 
@@ -346,7 +375,7 @@ def test_a_wish_is_told_from_an_illness(
     async def story(machine: Machine) -> None:
         machine.answers["gpu-01"] = said
         backend = machine.settings.nodes["gpu-01"]
-        heard, _ = await gateway_question.ask(backend, "gateway-01", out=False)
+        heard, _ = await question.ask(backend, "gateway-01", out=False)
 
         assert (heard.reason, heard.services, heard.silence) == (reason, {"ollama": healthy}, "")
 
@@ -361,7 +390,7 @@ def test_an_answer_that_is_none_is_silence(
 
     async def story(machine: Machine) -> None:
         machine.answers["gpu-01"] = said
-        heard, _ = await gateway_question.ask(machine.settings.nodes["gpu-01"], "gateway-01", out=False)
+        heard, _ = await question.ask(machine.settings.nodes["gpu-01"], "gateway-01", out=False)
 
         assert why in heard.silence
 
@@ -370,7 +399,7 @@ def test_an_answer_that_is_none_is_silence(
 
 def test_nobody_on_the_port_is_silence() -> None:
     """A node whose agent does not run says why: the connection is refused."""
-    heard, timed_out = asyncio.run(gateway_question.ask(Backend("127.0.0.1", 1, ("ollama",)), "gateway-01", out=False))
+    heard, timed_out = asyncio.run(question.ask(Backend("127.0.0.1", 1, ("ollama",)), "gateway-01", out=False))
 
     assert "refused" in heard.silence.lower()
     assert not timed_out
@@ -379,4 +408,4 @@ def test_nobody_on_the_port_is_silence() -> None:
 def test_missing_settings_say_what_to_do(tmp_path: Path) -> None:
     """On a machine that is no gateway yet the program says so."""
     with pytest.raises(FailedError, match="does not exist"):
-        gateway_settings.load(Paths(tmp_path))
+        settings.load(Paths(tmp_path))

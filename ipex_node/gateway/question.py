@@ -7,10 +7,13 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from ipex_node.gateway_rotation import WISHES, Heard
+from ipex_node.gateway.rotation import WISHES, Heard
+from ipex_node.health import verdict
 
 if TYPE_CHECKING:
-    from ipex_node.gateway_settings import Backend
+    from collections.abc import Iterable
+
+    from ipex_node.gateway.settings import Backend
 
 ANSWER_SECONDS = 0.7
 """Longest a node may take to answer: a second until it is asked, two such and a reload are over in 3 s."""
@@ -45,13 +48,24 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     return await reader.read(_LONGEST)
 
 
-async def ask(backend: Backend, gateway: str, *, out: bool) -> tuple[Heard, bool]:
+async def ask(
+    backend: Backend, gateway: str, *, out: bool, without: Iterable[str] = (), circuit: Iterable[str] = ()
+) -> tuple[Heard, bool]:
     """Ask a node whether it wants requests, and tell it how it is treated.
+
+    Args:
+        backend: The node.
+        gateway: Who asks.
+        out: Whether no service of the node gets new work.
+        without: The services that get none.
+        circuit: Checks that fail on too many nodes at once.
 
     Returns:
         What was heard, and whether the whole time has gone by without an answer.
     """
     path = f"/ready?gateway={gateway}&rotation={'out' if out else 'in'}"
+    more = {"without": ",".join(without), "circuit": ",".join(circuit)}
+    path += "".join(f"&{key}={value}" for key, value in more.items() if value)
     try:
         _, body = await get(backend.address, backend.port, path, ANSWER_SECONDS)
         return _heard(json.loads(body)), False
@@ -73,4 +87,5 @@ def _heard(answer: dict[str, object]) -> Heard:
     if not any(services.values()) and not reason.startswith(WISHES):
         # Nobody answers on that node: it looks down, and does not ask to be left out.
         reason = ""
-    return Heard(reason=reason, services={str(name): up is True for name, up in services.items()})
+    up = {str(name): up is True for name, up in services.items()}
+    return Heard(reason=reason, services=up, failing=verdict.checks(answer.get("failing")))

@@ -8,11 +8,12 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from ipex_node import files, gateway_question, gateway_upstreams
+from ipex_node import files
 from ipex_node.failure import failed
+from ipex_node.gateway import question, upstreams
 
 if TYPE_CHECKING:
-    from ipex_node.gateway_settings import GatewaySettings
+    from ipex_node.gateway.settings import GatewaySettings
     from ipex_node.world import Run
 
 LOADED_SECONDS = 5.0
@@ -60,12 +61,12 @@ class Nginx:
         await asyncio.to_thread(self._put, text)
         begun = time.monotonic()
         if self._tell():
-            await self._wait(gateway_upstreams.version(text), begun)
+            await self._wait(upstreams.version(text), begun)
 
     async def has_loaded(self, text: str) -> bool:
         """Whether nginx works with a text; also where it does not run."""
         version = await self._version()
-        return version is None or version == gateway_upstreams.version(text)
+        return version is None or version == upstreams.version(text)
 
     def _put(self, text: str) -> None:
         files.write(self._settings.candidate, text.encode())
@@ -113,7 +114,7 @@ class Nginx:
         """Return the version of the upstreams with which nginx answers; None where nobody answers."""
         port, path = self._settings.port, self._settings.question
         try:
-            status, body = await gateway_question.get(_LOOPBACK, port, path, gateway_question.ANSWER_SECONDS)
+            status, body = await question.get(_LOOPBACK, port, path, question.ANSWER_SECONDS)
         except ConnectionRefusedError:
             return None
         except (OSError, ValueError) as error:

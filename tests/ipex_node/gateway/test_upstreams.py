@@ -7,8 +7,8 @@ import pytest
 
 from fleet import desired
 from fleet.model import Fleet
-from ipex_node import gateway_upstreams
-from ipex_node.gateway_rotation import Treatment
+from ipex_node.gateway import upstreams
+from ipex_node.gateway.rotation import Treatment
 
 ALL_IN: dict[str, Treatment] = {"gpu-01": "in", "gpu-02": "in", "gpu-03": "in"}
 
@@ -23,18 +23,18 @@ def declared(example: Fleet) -> str:
 def _changes(declared: str, how: Treatment, service: str = "comfyui", node: str = "gpu-02") -> set[str]:
     """Return the lines that become other lines when one service on one node is treated so."""
     treatments: dict[str, dict[str, Treatment]] = {"ollama": {**ALL_IN}, "comfyui": {**ALL_IN}}
-    plain = gateway_upstreams.live(declared, treatments)
+    plain = upstreams.live(declared, treatments)
     treatments[service][node] = how
-    lines = difflib.ndiff(plain.splitlines(), gateway_upstreams.live(declared, treatments).splitlines())
+    lines = difflib.ndiff(plain.splitlines(), upstreams.live(declared, treatments).splitlines())
     return {line[2:].strip() for line in lines if line.startswith("+ ") and "default" not in line}
 
 
 def test_with_every_node_in_only_the_version_differs(declared: str) -> None:
     """What is declared is what is read while nothing is wrong."""
-    text = gateway_upstreams.live(declared, {"ollama": ALL_IN, "comfyui": ALL_IN})
-    version = gateway_upstreams.version(text)
+    text = upstreams.live(declared, {"ollama": ALL_IN, "comfyui": ALL_IN})
+    version = upstreams.version(text)
 
-    assert gateway_upstreams.version(declared) == "declared"
+    assert upstreams.version(declared) == "declared"
     assert re.fullmatch("[0-9a-f]{16}", version)
     assert text.replace(version, "declared") == declared
 
@@ -65,7 +65,7 @@ def test_a_node_that_is_out_keeps_nothing(declared: str) -> None:
 def test_every_server_of_the_declared_text_can_be_taken_out(declared: str) -> None:
     """No server line escapes: with every node out, all are down."""
     out: dict[str, Treatment] = dict.fromkeys(ALL_IN, "out")
-    text = gateway_upstreams.live(declared, {"ollama": out, "comfyui": out})
+    text = upstreams.live(declared, {"ollama": out, "comfyui": out})
     servers = [line for line in text.splitlines() if line.strip().startswith("server ")]
 
     assert len(servers) == 3 + 3 + 9
@@ -75,10 +75,10 @@ def test_every_server_of_the_declared_text_can_be_taken_out(declared: str) -> No
 def test_a_version_belongs_to_one_text(declared: str) -> None:
     """The same treatments make the same version, other ones another."""
     texts = [
-        gateway_upstreams.live(declared, {"ollama": {**ALL_IN, "gpu-01": how}, "comfyui": ALL_IN})
+        upstreams.live(declared, {"ollama": {**ALL_IN, "gpu-01": how}, "comfyui": ALL_IN})
         for how in ("in", "out", "in")
     ]
-    first, second, third = (gateway_upstreams.version(text) for text in texts)
+    first, second, third = (upstreams.version(text) for text in texts)
 
     assert first == third != second
 
@@ -109,4 +109,4 @@ def test_what_counts_as_new_work(declared: str, request_line: str, is_work: bool
 
 def test_a_text_that_was_never_rendered_has_no_version() -> None:
     """An empty file, or one of another program, is told from ours."""
-    assert not gateway_upstreams.version("")
+    assert not upstreams.version("")

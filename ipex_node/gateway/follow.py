@@ -15,15 +15,18 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import files, gateway_question, gateway_settings, gateway_upstreams
+from ipex_node import files
 from ipex_node.failure import FailedError
-from ipex_node.gateway_nginx import Nginx
-from ipex_node.gateway_rotation import Gathering, Rotation, differences, gets_nothing, is_urgent
+from ipex_node.gateway import question, upstreams
+from ipex_node.gateway.circuit import Circuit
+from ipex_node.gateway.nginx import Nginx
+from ipex_node.gateway.rotation import Gathering, Rotation, differences, gets_no, gets_nothing, is_urgent
+from ipex_node.gateway.settings import load
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from ipex_node.gateway_rotation import Treatments
-    from ipex_node.gateway_settings import GatewaySettings
+    from ipex_node.gateway.rotation import Treatments
+    from ipex_node.gateway.settings import GatewaySettings
     from ipex_node.world import World
 
 TOGETHER_SECONDS = 0.05
@@ -38,7 +41,7 @@ def serve(world: World) -> dict[str, Any]:
     Raises:
         FailedError: The settings are missing or cannot be understood.
     """
-    settings = gateway_settings.load(world.paths)
+    settings = load(world.paths)
     asyncio.run(Gateway(settings, Nginx(settings, world.run)).follow())
     return {"ok": True, "failures": []}
 
@@ -60,6 +63,8 @@ class Gateway:
         self._rotation = Rotation(
             settings.members(), following.rise, following.fall, following.fail_open_share, self._before
         )
+        self._circuit = Circuit(settings.members(), settings.circuit)
+        self._doubted: tuple[str, ...] = ()
         self._gathering = Gathering(following.gather_seconds)
         self._loaded: Treatments = {}
         self._told: dict[str, tuple[str, ...]] = {}
@@ -83,7 +88,7 @@ class Gateway:
 
     async def _remember(self) -> None:
         """Know what nginx works with, so that no node hears another word because this program was started anew."""
-        text = gateway_upstreams.live(self._declared, self._before)
+        text = upstreams.live(self._declared, self._before)
         if self._before and self._nginx.read() == text and await self._nginx.has_loaded(text):
             self._loaded = self._before
 
@@ -99,8 +104,13 @@ class Gateway:
     async def _ask(self, node: str) -> bool:
         backend = self._settings.nodes[node]
         out = gets_nothing(self._loaded, node)
-        heard, timed_out = await gateway_question.ask(backend, self._settings.gateway, out=out)
+        without = () if out else gets_no(self._loaded, node)
+        heard, timed_out = await question.ask(
+            backend, self._settings.gateway, out=out, without=without, circuit=self._doubted
+        )
         self._rotation.hear(node, heard)
+        if not heard.silence:
+            self._circuit.hear(node, heard.failing)
         self._heard.set()
         return timed_out
 
@@ -115,6 +125,7 @@ class Gateway:
             self._heard.clear()
             _notify("WATCHDOG=1")
             self._tell_held()
+            self._doubt()
             wanted = self._rotation.treatments()
             waiting = wanted != self._loaded or self._nginx.is_touched()
             urgent = is_urgent(self._loaded, wanted)
@@ -124,7 +135,7 @@ class Gateway:
     async def _settle(self) -> None:
         """Let nginx work with the treatments of this moment, and nothing else."""
         wanted = self._rotation.treatments()
-        text = gateway_upstreams.live(self._declared, wanted)
+        text = upstreams.live(self._declared, wanted)
         self._tell(wanted)
         try:
             if self._nginx.read() != text or not await self._nginx.has_loaded(text):
@@ -154,6 +165,19 @@ class Gateway:
                 progress(f"{service}: fewer look down, they are judged one by one again")
         self._told = held
 
+    def _doubt(self) -> None:
+        """Follow the checks that fail on too many nodes, and say once that one does, and once that it is over."""
+        doubted = self._circuit.open()
+        for check, nodes in doubted.items():
+            if check not in self._doubted:
+                progress(f"{check} fails on {', '.join(nodes)} at once: no node repairs itself for it")
+        for check in self._doubted:
+            if check not in doubted:
+                progress(f"{check}: fails on fewer nodes, each repairs itself again")
+        if tuple(doubted) != self._doubted:
+            self._doubted = tuple(doubted)
+            self._write_state()
+
     def _write_state(self) -> None:
         members = self._rotation.members
         state = {
@@ -164,6 +188,7 @@ class Gateway:
                 for service, nodes in members.items()
             },
             "held": {service: nodes for service, nodes in self._rotation.held.items() if nodes},
+            "circuit": self._doubted,
         }
         files.write(self._settings.state, (json.dumps(state, indent=2, sort_keys=True) + "\n").encode())
 

@@ -29,11 +29,13 @@ class Heard:
         reason: Why the node wants no requests at all; empty where it wants them or said nothing.
         services: Service to its health, as the node knows it.
         silence: Why there was no answer; empty where there was one.
+        failing: Checks of its health that fail there.
     """
 
     reason: str = ""
     services: Mapping[str, bool] = field(default_factory=dict)
     silence: str = ""
+    failing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -151,6 +153,11 @@ def gets_nothing(loaded: Treatments, node: str) -> bool:
     """Whether no service of a node gets new work from what nginx has loaded."""
     here = [nodes[node] for nodes in loaded.values() if node in nodes]
     return bool(here) and "in" not in here
+
+
+def gets_no(loaded: Treatments, node: str) -> tuple[str, ...]:
+    """Return the services of a node that get no new work from what nginx has loaded."""
+    return tuple(service for service, nodes in sorted(loaded.items()) if nodes.get(node, "in") != "in")
 
 
 class Gathering:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipex_node.failure import failed
+from ipex_node.gateway.circuit import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +68,7 @@ class GatewaySettings:
         pid: nginx' pid file.
         nodes: Node to what is known of it.
         following: How closely they are followed.
+        circuit: When a check that fails on many of them is doubted.
     """
 
     gateway: str
@@ -80,6 +82,7 @@ class GatewaySettings:
     pid: Path
     nodes: Mapping[str, Backend]
     following: Following
+    circuit: Limits
 
     def members(self) -> dict[str, tuple[str, ...]]:
         """Return service to the nodes that run it."""
@@ -116,5 +119,6 @@ def _settings(paths: Paths, raw: dict[str, Any]) -> GatewaySettings:
             for name, one in raw["nodes"].items()
         },
         following=Following(**raw["rotation"]),
+        circuit=Limits(**raw["circuit"]),
         **{place: paths.on_node(raw["paths"][place]) for place in places},
     )

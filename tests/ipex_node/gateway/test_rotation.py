@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipex_node.gateway_rotation import Gathering, Heard, Rotation, differences, gets_nothing, is_urgent
+from ipex_node.gateway.rotation import Gathering, Heard, Rotation, differences, gets_nothing, is_urgent
 
 NODES = ("gpu-01", "gpu-02", "gpu-03")
 GOOD = Heard(services={"ollama": True})

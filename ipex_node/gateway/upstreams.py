@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ipex_node.gateway_rotation import Treatment
+    from ipex_node.gateway.rotation import Treatment
 
 _MARK = re.compile(r"^(?P<indent>\s*)(?P<line>\S.*;)(?P<mark>\s+# (?P<node>\S+) (?P<service>\S+) (?P<use>new|own))$")
 DECLARED = "declared"
