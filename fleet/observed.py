@@ -4,20 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True)
-class ObservedGpu:
-    """A PCI display device of Intel's.
-
-    Attributes:
-        slot: its PCI address.
-        pci_id: vendor and device, as in `8086:56a0`.
-        driver: the kernel driver bound to it; empty when there is none.
-    """
-
-    slot: str
-    pci_id: str
-    driver: str
+from ipex_node.fitness.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -25,9 +12,7 @@ class Observed:
     """The answer to the one question every node is asked in a run.
 
     Attributes:
-        distribution: `ID:VERSION_ID` of /etc/os-release.
-        memory_bytes: the kernel's MemTotal.
-        gpus: Intel's display devices.
+        machine: what is seen of its hardware and its kernel; a machine that did not answer has no distribution.
         packages: those of the declared Debian packages that are installed.
         flakes: the pinned flakes its generation's closures come from.
         is_busy: whether somebody changes it at this moment.
@@ -35,9 +20,7 @@ class Observed:
         rotation_seen: on a gateway, how it treats each node of each service: `in` or `out`.
     """
 
-    distribution: str = ""
-    memory_bytes: int = 0
-    gpus: tuple[ObservedGpu, ...] = ()
+    machine: Machine = field(default_factory=Machine)
     packages: frozenset[str] = frozenset()
     flakes: tuple[str, ...] = ()
     is_busy: bool = False
@@ -63,6 +46,11 @@ class Observed:
     def quarantined(self) -> Mapping[str, Mapping[str, Any]]:
         """The generations that have failed on it, each with why and when."""
         return self.status.get("quarantined") or {}
+
+    @property
+    def condemned(self) -> Mapping[str, str]:
+        """The services its health monitor keeps out of rotation, each with the reason."""
+        return self.status.get("condemned") or {}
 
     def runs(self, unit: str) -> bool:
         """Whether a unit of its generation is up, as systemd sees it."""

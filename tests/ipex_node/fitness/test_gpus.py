@@ -1,14 +1,16 @@
 """The table of Intel GPUs."""
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet import gpus
-from fleet.gpus import GenerationClass, lookup
+from ipex_node.fitness import gpus
+from ipex_node.fitness.gpus import DRIVERS, GenerationClass, lookup
 
 DOCUMENT = tomllib.loads((Path(gpus.__file__).parent / "gpus.toml").read_text())
 IDS = [pci_id for platform in DOCUMENT["platform"] for pci_id in platform["ids"].split()]
@@ -23,6 +25,8 @@ IDS = [pci_id for platform in DOCUMENT["platform"] for pci_id in platform["ids"]
         ("46d0", "Alder Lake-N", GenerationClass.XE_LP, False),
         ("4905", "DG1", GenerationClass.XE_LP, True),
         ("3e92", "UHD Graphics 630", GenerationClass.LEGACY, False),
+        ("0412", "Haswell", GenerationClass.LEGACY, False),
+        ("1616", "Broadwell", GenerationClass.LEGACY, False),
     ],
 )
 def test_known_gpus_are_told_apart(pci_id: str, name: str, generation_class: GenerationClass, discrete: bool) -> None:
@@ -62,6 +66,31 @@ def test_names_belong_to_ids_of_their_platform(platform: dict[str, object]) -> N
     names = platform.get("names", {})
     assert isinstance(names, dict)
     assert set(names) <= set(str(platform["ids"]).split())
+
+
+@pytest.mark.parametrize("platform", DOCUMENT["platform"], ids=lambda platform: platform["name"])
+def test_what_a_platform_asks_of_the_kernel_can_be_compared(platform: dict[str, Any]) -> None:
+    """A floor names a driver and two numbers; firmware is a file below one of the drivers' directories."""
+    for driver, release in platform.get("kernel", {}).items():
+        assert driver in DRIVERS
+        assert re.fullmatch(r"\d+\.\d+", release)
+    assert platform.get("firmware", "xe/").partition("/")[0] in DRIVERS
+
+
+@pytest.mark.parametrize(
+    ("pci_id", "kernel", "firmware"),
+    [
+        ("56a0", {"i915": "6.2"}, "i915/dg2_guc_70.bin"),
+        ("e20b", {"xe": "6.12"}, "xe/bmg_guc_70.bin"),
+        ("64a0", {"xe": "6.12"}, "xe/lnl_guc_70.bin"),
+        ("b080", {"xe": "6.17"}, "xe/ptl_guc_70.bin"),
+        ("7d55", {}, "i915/mtl_guc_70.bin"),
+        ("9a49", {}, None),
+    ],
+)
+def test_kernel_and_firmware_are_known_by_platform(pci_id: str, kernel: dict[str, str], firmware: str | None) -> None:
+    """What no source says is absent."""
+    assert (lookup(pci_id).kernel, lookup(pci_id).firmware) == (kernel, firmware)
 
 
 @given(st.text())

@@ -1,10 +1,19 @@
-"""What an Intel GPU is, told from its PCI device id. Pure: the table is fleet/gpus.toml."""
+"""What an Intel GPU is, told from its PCI device id, and what it asks of the kernel. The table is gpus.toml."""
+
+from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DRIVERS = ("i915", "xe")
+"""The kernel drivers for Intel's GPUs."""
 
 
 class GenerationClass(StrEnum):
@@ -22,11 +31,13 @@ class Gpu:
 
     Attributes:
         pci_id: PCI device id, four lower-case hex digits; what was asked for where that is no id.
-        name: the product's name, or the platform's where no product is named.
-        platform: the name of the chip's generation, "unknown" where the table has none.
-        generation_class: what the project can do with it.
-        ip_version: graphics IP version times 100 (12.55 is 1255); None before Xe and for unknown ids.
-        discrete: it has memory of its own; None for unknown ids.
+        name: The product's name, or the platform's where no product is named.
+        platform: The name of the chip's generation, "unknown" where the table has none.
+        generation_class: What the project can do with it.
+        ip_version: Graphics IP version times 100 (12.55 is 1255); None before Xe and for unknown ids.
+        discrete: It has memory of its own; None for unknown ids.
+        kernel: Driver to the first Linux that drives it, "6.12"; a driver for which no source says one is not in it.
+        firmware: The GuC firmware without which no driver runs it, below /lib/firmware; None where none is known.
     """
 
     pci_id: str
@@ -35,6 +46,8 @@ class Gpu:
     generation_class: GenerationClass
     ip_version: int | None
     discrete: bool | None
+    kernel: Mapping[str, str] = field(default_factory=dict, hash=False)
+    firmware: str | None = None
 
 
 def lookup(pci_id: str) -> Gpu:
@@ -61,6 +74,8 @@ def _table() -> dict[str, Gpu]:
             generation_class=GenerationClass(platform["class"]),
             ip_version=platform.get("ip_version"),
             discrete=platform["discrete"],
+            kernel=platform.get("kernel", {}),
+            firmware=platform.get("firmware"),
         )
         for platform in document["platform"]
         for pci_id in platform["ids"].split()
