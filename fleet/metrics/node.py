@@ -1,0 +1,70 @@
+"""What each node says of itself: its agent, its own state, and its cleanup."""
+
+from fleet.metrics.metric import Metric
+
+ROWS = (
+    Metric(
+        "ipex_node_info",
+        "gauge",
+        "The node, its environment and its current generation.",
+        "node.json and /var/lib/ipex/current",
+        ("node", "environment", "generation"),
+    ),
+    Metric(
+        "ipex_node_in_rotation",
+        "gauge",
+        "1 while the node is ready to be given requests, as /ready says.",
+        "the agent",
+    ),
+    Metric(
+        "ipex_service_up",
+        "gauge",
+        "1 while the service's API answers 200.",
+        "the service's health_path, asked by the agent",
+        ("service",),
+    ),
+    Metric(
+        "ipex_metrics_absent",
+        "gauge",
+        "1 where metrics of a source cannot be had, with the reason.",
+        "whoever measures, and the agent of a unit that is silent",
+        ("source", "reason"),
+    ),
+    Metric(
+        "ipex_node_drift",
+        "gauge",
+        "Things that are not as the node's generation has them.",
+        "ipex-node status",
+        ("what",),
+    ),
+    Metric(
+        "ipex_node_quarantined_generations",
+        "gauge",
+        "Generations that have failed on this node.",
+        "/var/lib/ipex/quarantine.json",
+    ),
+    Metric(
+        "ipex_node_staged_generations",
+        "gauge",
+        "Generations that lie ready on this node, the current one included.",
+        "/var/lib/ipex/generations",
+    ),
+    Metric(
+        "ipex_cleanup_freed_bytes",
+        "gauge",
+        "What the last cleanup has freed on the disk.",
+        "ipex-node cleanup",
+    ),
+    Metric(
+        "ipex_cleanup_last_run_timestamp_seconds",
+        "gauge",
+        "When the last cleanup has ended.",
+        "ipex-node cleanup",
+    ),
+    Metric(
+        "ipex_node_last_update_timestamp_seconds",
+        "gauge",
+        "When the current generation became current.",
+        "time of the link /var/lib/ipex/current",
+    ),
+)
