@@ -11,10 +11,10 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl
 
-from ipex_node import exposition, gpu, settings
+from ipex_node import exposition, samples, settings
 from ipex_node.failure import FailedError, failed
-from ipex_node.gpu import Sample
 from ipex_node.readiness import Readiness
+from ipex_node.samples import Sample
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
@@ -73,12 +73,17 @@ class Agent:
         self._node = node
         self._readiness = Readiness(world.paths, node.services)
 
-    def answer(self, target: str) -> tuple[int, str, bytes]:
-        """Return status, content type and body for a path with its query."""
+    def answer(self, target: str, accept: str = "") -> tuple[int, str, bytes]:
+        """Return status, content type and body.
+
+        Args:
+            target: The path with its query.
+            accept: What the asker takes.
+        """
         path, _, query = target.partition("?")
         if path == "/metrics":
-            text = exposition.text(self._samples(), self._node.metrics)
-            return 200, exposition.CONTENT_TYPE, text.encode()
+            kind = exposition.content_type(accept)
+            return 200, kind, exposition.text(self._samples(), self._node.metrics, kind).encode()
         if path == "/ready":
             self._hear(query)
             ready = self._readiness.answer()
@@ -90,7 +95,8 @@ class Agent:
     def _hear(self, query: str) -> None:
         """Keep what a gateway says of itself while it asks."""
         words = dict(parse_qsl(query))
-        self._readiness.gateways.hear(words.get("gateway", ""), words.get("rotation", ""))
+        told = (words.get(key, "") for key in ("gateway", "rotation", "without", "circuit"))
+        self._readiness.gateways.hear(*told)
 
     def _samples(self) -> Iterator[Sample]:
         ready = self._readiness.answer()
@@ -100,7 +106,16 @@ class Agent:
         yield Sample("ipex_node_in_rotation", {}, float(ready["ready"]))
         for service, up in ready["services"].items():
             yield Sample("ipex_service_up", {"service": service}, float(up))
-        yield from gpu.samples(self._node.sysfs)
+        for source, silent_seconds in self._node.sources.items():
+            yield from self._left(source, silent_seconds)
+
+    def _left(self, source: str, silent_seconds: float) -> Iterator[Sample]:
+        """Return what another unit has measured; where it is silent, that it is."""
+        found = samples.read(self._world.paths.samples(source), silent_seconds)
+        if found is None:
+            yield samples.absent(source, f"ipex-{source} has left nothing in the last {silent_seconds:.0f} seconds")
+        # While a change goes on, one of the two may be of another version than the other.
+        yield from (one for one in found or () if one.family in self._node.metrics)
 
 
 class Server(ThreadingHTTPServer):
@@ -148,6 +163,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
+    # An answer in one piece: the second of two would wait 40 ms for the first to be acknowledged (Nagle's algorithm).
+    wbufsize = -1
     connection: socket.socket
 
     def do_GET(self) -> None:
@@ -160,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         try:
-            status, kind, body = self.server.agent.answer(self.path)
+            status, kind, body = self.server.agent.answer(self.path, self.headers.get("Accept", ""))
         except FailedError as error:
             answer = {"ok": False, "failures": [one.as_json() for one in error.failures]}
             status, kind, body = 500, _JSON, json.dumps(answer).encode()

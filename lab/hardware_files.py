@@ -3,6 +3,10 @@
 Units: MHz, ms; hwmon has millivolt, microwatt, microjoule, millidegree Celsius, revolutions per minute.
 """
 
+from collections.abc import Mapping
+
+from lab import hardware_clients
+
 # A machine sold with 32 GB: the firmware has kept its share.
 MEMINFO = """\
 MemTotal:       32651892 kB
@@ -14,6 +18,12 @@ SwapCached:            0 kB
 SwapTotal:       8388604 kB
 SwapFree:        8388604 kB
 """
+
+OLD_KERNEL, KERNEL = "6.12.107+deb13-amd64", "7.3.4+deb13-amd64"
+"""Debian 13's own kernel, and the one of its backports."""
+
+MICROWATTS = 120_000_000
+"""What each part of a card draws while the machine is watched."""
 
 I915_HWMON = {
     "name": "i915",
@@ -61,9 +71,10 @@ _XE_CLOCKS = {
 _THROTTLE_REASONS = ("pl1", "pl2", "pl4", "thermal", "prochot", "ratl", "vr_thermalert", "vr_tdc")
 
 
-def i915(gts: int) -> dict[str, str]:
+def i915(gts: int, engines: Mapping[str, int]) -> dict[str, str]:
     """Return the i915 files below /sys/class/drm/card<N>, for a chip with so many GTs (the second is media)."""
-    files = {f"gt_{name}_freq_mhz": str(clock) for name, clock in _I915_CLOCKS.items()}
+    files = {f"engine/{name}/name": name for name in hardware_clients.i915_engines(engines)}
+    files |= {f"gt_{name}_freq_mhz": str(clock) for name, clock in _I915_CLOCKS.items()}
     for number in range(gts):
         here = f"gt/gt{number}"
         files |= {f"{here}/rps_{name}_freq_mhz": str(clock) for name, clock in _I915_CLOCKS.items()}
@@ -77,8 +88,11 @@ def i915(gts: int) -> dict[str, str]:
     return files
 
 
-def xe(gts: int) -> dict[str, str]:
-    """Return the xe files below /sys/class/drm/card<N>/device, for a chip with so many GTs (the second is media)."""
+def xe(gts: int, engines: Mapping[str, int], *, early: bool) -> dict[str, str]:
+    """Return the xe files below /sys/class/drm/card<N>/device, for a chip with so many GTs (the second is media).
+
+    The list of throttle reasons at one moment is younger than Linux 6.12.
+    """
     files = {"tile0/memory/freq0/max_freq": "2375", "tile0/memory/freq0/min_freq": "2375"}
     for number in range(gts):
         here = f"tile0/gt{number}"
@@ -86,9 +100,11 @@ def xe(gts: int) -> dict[str, str]:
         files |= {f"{here}/freq0/throttle/reason_{reason}": "0" for reason in _THROTTLE_REASONS}
         files |= {
             f"{here}/freq0/throttle/status": "0",
-            f"{here}/freq0/throttle/reasons": "none",
+            **({} if early else {f"{here}/freq0/throttle/reasons": "none"}),
             f"{here}/gtidle/name": f"gt{number}-{'mc' if number else 'rc'}",
             f"{here}/gtidle/idle_status": "gt-c6",
             f"{here}/gtidle/idle_residency_ms": str(7_204_118 + number),
         }
+        names = [name for name, gt in hardware_clients.xe_engines(engines).items() if gt == number]
+        files |= {f"{here}/engines/{name}/job_timeout_ms": "5000" for name in names}
     return files

@@ -1,6 +1,7 @@
 """Measure on the lab's nodes, print a table, write build/bench.json: `python -m tools.bench` (root)."""
 
 import argparse
+import dataclasses
 import json
 import statistics
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import bench_rollout
+from tools import bench_agent, bench_rollout
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -42,9 +43,12 @@ def main() -> int:
         changes = [_roll(inventory, size) for size in arguments.sizes if size > 1]
         left = bench_rollout.leaving("gateway-01", "gpu-01")
         bench_rollout.write(changes, left)
+        metrics = [*bench_agent.measure(), *bench_agent.deployed("gpu-01")]
+        bench_agent.write(metrics)
     finally:
         _leave(before)
     measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
+    measures["metrics"] = [dataclasses.asdict(row) for row in metrics]
     (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
     return 0
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.gpus import GenerationClass, lookup
+from ipex_node.fitness.gpus import GenerationClass, lookup
 from lab import hardware
 
 
@@ -21,7 +21,9 @@ def displays(sysfs: Path) -> dict[str, str]:
     ("kind", "classes"),
     [
         ("a770-i915", [GenerationClass.ARC]),
+        ("flex-170", [GenerationClass.ARC]),
         ("b580-xe", [GenerationClass.ARC]),
+        ("b580-xe-6.12", [GenerationClass.ARC]),
         ("meteor-lake-igpu", [GenerationClass.ARC]),
         ("uhd630-legacy", [GenerationClass.LEGACY]),
         ("no-gpu", []),
@@ -69,3 +71,14 @@ def test_node_of_another_role_has_no_gpu(tmp_path: Path) -> None:
     hardware.install(tmp_path, "gateway-01")
     assert displays(tmp_path / "lab/sysfs") == {}
     assert (tmp_path / "lab/proc/meminfo").read_text().startswith("MemTotal:")
+
+
+@pytest.mark.parametrize("kind", hardware.KINDS)
+def test_gpus_have_users(tmp_path: Path, kind: str) -> None:
+    """Each engine holds the render node of every GPU that has a driver, and names it by its address."""
+    hardware.write(tmp_path, kind)
+    slots = {card.slot for card in hardware.KINDS[kind] if card.driver}
+    for pid in ("1201", "1313") if slots else ():
+        said = "\n".join(path.read_text() for path in (tmp_path / "proc" / pid / "fdinfo").iterdir())
+        assert {line.split()[1] for line in said.splitlines() if line.startswith("drm-pdev")} == slots
+    assert (tmp_path / "proc/1201").exists() == bool(slots)
