@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ipex_node.health import kernel
 from lab import faults, pin
 
 
@@ -36,6 +37,17 @@ def test_clear_takes_it_away_and_may_be_repeated(place: Path) -> None:
     for _ in range(2):
         subprocess.run(["sh", "-c", faults.clear("comfyui")], check=True)
     assert list(place.iterdir()) == []
+
+
+def test_the_kernel_says_one_new_record_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is a record that the monitor understands, each behind the one before."""
+    log = tmp_path / "kmsg"
+    monkeypatch.setattr(faults, "KERNEL_LOG", str(log))
+    for _ in range(2):
+        text = "xe 0000:03:00.0: [drm] Tile0: GT0: Timedout job: it's 100 %s"
+        subprocess.run(["sh", "-c", faults.kernel_says(text)], check=True)
+    events, last = kernel.read(log, -1)
+    assert ([(event.sequence, event.text) for event in events], last) == ([(0, text), (1, text)], 1)
 
 
 @pytest.mark.parametrize(("engine", "words"), [("ollama", ["serve"]), ("comfyui", [])])

@@ -3,16 +3,18 @@
 import contextlib
 import http.client
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab_engines.engine_process import FLAKE, Engine, ollama_environment, running
+from tests.lab_engines.engine_process import FLAKE, Engine, ollama_environment, running, until
 
 ASKED: dict[str, Any] = {"model": "tinyllama", "prompt": "two words", "options": {"num_predict": 3}}
 LONG: dict[str, Any] = {"model": "tinyllama", "prompt": "long", "options": {"num_predict": 100_000}}
@@ -182,6 +184,31 @@ def test_requests_are_logged_as_gin_logs_them(ollama: Engine) -> None:
     """The access log has gin's columns."""
     ollama.ask("GET", "/api/version")
     assert ollama.logged('| GET      "/api/version"')
+
+
+def test_requests_are_logged_with_the_client_that_a_proxy_names(ollama: Engine) -> None:
+    """Gin believes every proxy: the first address of X-Forwarded-For, unless one of them is none."""
+    ollama.ask("GET", "/api/tags", X_Forwarded_For="192.0.2.7, 198.51.100.1")
+    assert ollama.logged('|       192.0.2.7 | GET      "/api/tags"')
+    ollama.ask("GET", "/api/ps", X_Forwarded_For="192.0.2.7, nobody")
+    assert ollama.logged('|       127.0.0.1 | GET      "/api/ps"')
+
+
+def test_generations_are_logged_as_llama_server_logs_them(ollama: Engine) -> None:
+    """Four lines, in llama.cpp's own columns."""
+    ollama.ask("POST", "/api/generate", {"model": "tinyllama", "prompt": "a b c", "options": {"num_predict": 7}})
+    timing = r"slot print_timing: id  0 \| task \d+ \| %s = +\d+\.\d\d ms / +%d tokens"
+    speed = r" \( *\d+\.\d\d ms per token, *\d+\.\d\d tokens per second\)\n"
+    for wanted in (
+        timing % ("prompt eval time", 3) + speed,
+        timing % ("       eval time", 7) + speed,
+        timing % ("      total time", 10) + r"\n",
+    ):
+        assert until(partial(_has_printed, ollama, wanted)), wanted
+
+
+def _has_printed(engine: Engine, wanted: str) -> bool:
+    return any(re.fullmatch(wanted, text) for text in engine.log)
 
 
 def test_many_streams_run_at_once(ollama: Engine) -> None:

@@ -62,7 +62,9 @@ class PromptQueue:
         front = bool(document.get("front"))
         client = str(document.get("client_id") or "")
         identifier = str(document.get("prompt_id") or uuid.uuid4())
-        job = Job(-self._numbers if front else self._numbers, identifier, prompt, client, {"client_id": client})
+        # server.py, POST /prompt: whatever the client sent under create_time is replaced.
+        extra = {"client_id": client, "create_time": int(time.time() * 1000)}
+        job = Job(-self._numbers if front else self._numbers, identifier, prompt, client, extra)
         (self.pending.appendleft if front else self.pending.append)(job)
         self._added.set()
         self.broadcast_status()

@@ -56,7 +56,11 @@ class Protocol(asyncio.StreamReaderProtocol):
 
 @dataclass
 class Request:
-    """One request; the body has been read."""
+    """One request; the body has been read.
+
+    Attributes:
+        begun: the status a log shows where the client goes before the end: the answer's, once that has begun.
+    """
 
     method: str
     path: str
@@ -69,6 +73,7 @@ class Request:
     writer: asyncio.StreamWriter
     target: str
     parameters: tuple[str, ...] = ()
+    begun: int = 499
 
     def json(self) -> dict[str, object]:
         """Return the body as a JSON object; a 400 otherwise."""
@@ -165,7 +170,7 @@ class Server:
         if refusal:
             await _discard(reader)
         if self._access_log:
-            self._access_log(request, status, time.monotonic() - begin)
+            self._access_log(request, status or request.begun, time.monotonic() - begin)
         close = request.headers.get("connection", "").lower() in {"close", "upgrade"}
         return refusal is None and not close and not writer.is_closing()
 
@@ -178,6 +183,7 @@ class Server:
             traceback.print_exc()
             response = Response({"error": str(error)}, 500)
         close = refusal is not None or request.headers.get("connection", "").lower() == "close"
+        request.begun = response.status
         await _send(writer, response, head=request.method == "HEAD", close=close)
         if response.upgraded:
             await response.upgraded()
@@ -188,14 +194,14 @@ def _refusal(error: HttpError) -> Response:
     return Response(b"" if error.body is None else error.body, error.status)
 
 
-async def _unless_gone(work: asyncio.Task[int], protocol: Protocol) -> int:
+async def _unless_gone(work: asyncio.Task[int], protocol: Protocol) -> int | None:
     """Return the work's status, or cancel it (as Go's request context does) when the peer leaves first."""
     gone = asyncio.ensure_future(protocol.gone.wait())
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        return 499
+        return None
     finally:
         gone.cancel()
         if not work.done():

@@ -155,11 +155,26 @@ def host_allowed(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_unspecified
 
 
+def client_ip(request: Request) -> str:
+    """Return whom gin takes for the client: it believes every proxy, and so the first address of X-Forwarded-For.
+
+    gin.go, validateHeader: read from the right, and one that is no address spoils the header.
+    """
+    forwarded = request.headers.get("x-forwarded-for", "").split(",")
+    try:
+        addresses = [ipaddress.ip_address(one.strip()) for one in forwarded]
+    except ValueError:
+        return request.peer
+    return str(addresses[0])
+
+
 def access_log(request: Request, status: int, seconds: float) -> None:
     """Print gin's line for one request on standard output (gin 1.10, logger.go)."""
+    # Gin cuts what takes longer than a minute to whole seconds.
+    seconds = float(int(seconds)) if seconds > 60 else seconds
     now = datetime.now().astimezone().strftime("%Y/%m/%d - %H:%M:%S")
     print(
-        f"[GIN] {now} | {status:3d} | {duration_text(seconds):>13} | {request.peer:>15} | "
+        f"[GIN] {now} | {status:3d} | {duration_text(seconds):>13} | {client_ip(request):>15} | "
         f'{request.method:<7}  "{request.target}"',
         flush=True,
     )

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from . import faults
+from . import faults, llama_server
 from .golang import duration_seconds, timestamp
 from .http import HttpError, Request, Response, compact
 from .ollama_models import Model, Scheduler, Shelf
@@ -56,7 +56,7 @@ class Job:
             "total_duration": int((now - self.begin) * NANOSECONDS),
             "load_duration": max(1, int(self.load_seconds * NANOSECONDS)),
             "prompt_eval_count": self.prompt_tokens(),
-            "prompt_eval_duration": self.prompt_tokens() * 1_000_000,
+            "prompt_eval_duration": int(self.prompt_tokens() * llama_server.PROMPT_TOKEN_SECONDS * NANOSECONDS),
             "eval_count": produced,
             "eval_duration": max(1, int((now - self.first) * NANOSECONDS)),
         }
@@ -69,6 +69,7 @@ class Engine:
         self._shelf = shelf
         self._scheduler = scheduler
         self._token_seconds = float(os.environ.get("OLLAMA_LAB_TOKEN_SECONDS", "0.02"))
+        self._tasks = 0
         self._keep_alive = os.environ.get("OLLAMA_KEEP_ALIVE") or "5m"
 
     def job(self, asked: dict[str, object], prompt: str, limit: object = None) -> Job:
@@ -98,6 +99,8 @@ class Engine:
                     return
                 await asyncio.sleep(fault.pace(self._token_seconds))
                 yield WORDS[index % len(WORDS)] + " "
+            self._tasks += 1
+            llama_server.print_timings(self._tasks, job.prompt_tokens(), job.tokens, time.monotonic() - job.first)
 
     async def generate(self, request: Request) -> Response:
         """POST /api/generate."""

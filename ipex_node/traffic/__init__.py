@@ -1,0 +1,1 @@
+"""Measures what the engines do for their users. Starts at run.py."""
