@@ -54,6 +54,10 @@ class Client:
         """Send JSON and return the JSON of a 200 answer."""
         return self._json("POST", path, question)
 
+    def delete(self, path: str, question: object) -> None:
+        """Ask for a removal with JSON; a 200 answer says that it is done."""
+        self._whole("DELETE", path, question)
+
     def stream(self, path: str, question: object) -> Iterator[tuple[int, bytes]]:
         """Send JSON and yield each line of the answer as it comes, with the number of its arrival.
 

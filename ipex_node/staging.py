@@ -35,6 +35,8 @@ def stage(world: World, bundle: Path) -> dict[str, Any]:
         contents = _contents(bundle / "root", manifest)
         changed = _keep(world, manifest, text, contents)
         realised = _realise(world, manifest)
+        # The newest stage is the last to be cleaned up, also where nothing of it was new.
+        os.utime(store.directory(world.paths, manifest.id))
     return {
         "ok": True,
         "failures": [],

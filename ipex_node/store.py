@@ -116,18 +116,52 @@ def is_locked(paths: Paths) -> bool:
         return False
 
 
+def serving(paths: Paths) -> list[tuple[str, str]]:
+    """Return what the node must be able to serve: `current`, `previous` or `pinned`, with the generation."""
+    links = [("current", linked(paths.current)), ("previous", linked(paths.previous))]
+    return [(role, name) for role, name in (*links, *(("pinned", name) for name in pinned(paths))) if name]
+
+
+def pinned(paths: Paths) -> list[str]:
+    """Return the generations that an operator wants kept."""
+    return sorted(link.name for link in paths.pinned.glob("[0-9a-f]*"))
+
+
+def pin(paths: Paths, identity: str) -> None:
+    """Keep a staged generation until it is unpinned.
+
+    Raises:
+        FailedError: It is not staged, or the node is locked.
+    """
+    with locked(paths, f"pin {identity}"):
+        manifest(paths, identity)
+        files.link(paths.pinned / identity, f"../generations/{identity}")
+
+
+def unpin(paths: Paths, identity: str) -> None:
+    """Keep a generation no longer than others.
+
+    Raises:
+        FailedError: It is not pinned, or the node is locked.
+    """
+    with locked(paths, f"unpin {identity}"):
+        if identity not in pinned(paths):
+            raise failed(identity, f"is not pinned; pinned: {', '.join(pinned(paths)) or 'none'}")
+        (paths.pinned / identity).unlink()
+
+
 def prune(paths: Paths, keep: int) -> list[str]:
-    """Remove the oldest staged generations; the current and the previous one stay.
+    """Remove the oldest staged generations; what must be able to serve stays.
 
     Args:
         paths: The node's places.
-        keep: How many beside those two, the newest first.
+        keep: How many beside that, the newest first.
 
     Returns:
         The names of what was removed.
     """
-    serving = {linked(paths.current), linked(paths.previous)}
-    others = [path for path in paths.generations.glob("[0-9a-f]*") if path.name not in serving]
+    kept = {name for _, name in serving(paths)}
+    others = [path for path in paths.generations.glob("[0-9a-f]*") if path.name not in kept]
     others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in others[keep:]:
         files.remove_tree(path)

@@ -1,0 +1,82 @@
+"""What there is on a node's disk that cleanup may judge."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from ipex_node import store
+from ipex_node.cleanup import outputs
+from ipex_node.cleanup.nix_store import size
+from ipex_node.cleanup.plan import File, Generation, Inventory, ProfileLink
+from ipex_node.failure import FailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ipex_node.cleanup.plan import Model
+    from ipex_node.paths import Paths
+    from ipex_node.settings import Settings
+
+
+def take(paths: Paths, node: Settings, folders: Iterable[str], models: Iterable[Model]) -> Inventory:
+    """Look at the node's disk.
+
+    Args:
+        paths: The node's places.
+        node: Its settings.
+        folders: Directories of what engines have made, below the engines' state directories.
+        models: What models the engines have; asked of them by the caller.
+    """
+    return Inventory(
+        now=time.time(),
+        generations=tuple(_generations(paths)),
+        serving=tuple(store.serving(paths)),
+        links=tuple(_links(paths)),
+        leftovers=tuple(_leftovers(paths)),
+        outputs=tuple(file for folder in folders for file in outputs.listed(paths.private, folder)),
+        models=tuple(models),
+        declared={service.name: service.model for service in node.services if service.model},
+    )
+
+
+def out_links(paths: Paths, generation: str) -> list[str]:
+    """Return the links by which a generation keeps its closures in Nix's store."""
+    return sorted(map(str, (store.directory(paths, generation) / "closures").glob("*")))
+
+
+def _generations(paths: Paths) -> Iterator[Generation]:
+    for path in sorted(paths.generations.glob("[0-9a-f]*")):
+        yield Generation(path.name, size(path), path.stat().st_mtime, _closures(paths, path.name))
+
+
+def _closures(paths: Paths, generation: str) -> Mapping[str, str] | None:
+    """Read what a generation needs; none where its manifest names a profile that its record lacks."""
+    try:
+        found = {str(paths.on_node(name)): path for name, path in store.closures(paths, generation).items()}
+        wanted = {str(paths.on_node(name)) for name in store.manifest(paths, generation).closures}
+    except FailedError:
+        return None
+    return found if wanted <= set(found) else None
+
+
+def _links(paths: Paths) -> Iterator[ProfileLink]:
+    for link in sorted(paths.profiles.glob("*-*-link")):
+        name = re.fullmatch(r"(.+)-[0-9]+-link", link.name)
+        if name and link.is_symlink():
+            profile = link.with_name(name[1])
+            shown = profile.is_symlink() and profile.readlink().name == link.name
+            yield ProfileLink(str(link), str(profile), os.path.realpath(link), shown)
+
+
+def _leftovers(paths: Paths) -> Iterator[File]:
+    """Find what a stage, or a write, has left that was cut off: names that only those use."""
+    found = (
+        *paths.state.glob("incoming.*"),
+        *paths.state.glob(".*.ipex-new"),
+        *paths.generations.glob(".*.new"),
+    )
+    for path in sorted(found):
+        yield File(str(path), size(path), path.lstat().st_mtime)
