@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fleet import waves
 from fleet.generation import Generation
-from fleet.model import Fleet, Node
+from fleet.model import Fleet, Node, Service
 from fleet.observed import Observed
 from fleet.problems import Problem
 from fleet.waves import Capacity
@@ -89,12 +89,16 @@ def capacities(
         name: [
             node
             for node in backends[name]
-            if (answers[node].runs(service.unit) if node in answers else node in left_out.get(name, ()))
+            if (_serves(service, answers[node]) if node in answers else node in left_out.get(name, ()))
         ]
         for name, service in services.items()
     }
     drained = [name for name, answer in answers.items() if answer.is_drained]
     return waves.capacities(backends, {name: service.floor for name, service in services.items()}, serving, drained)
+
+
+def _serves(service: Service, said: Observed) -> bool:
+    return said.runs(service.unit) and service.name not in said.condemned
 
 
 def quarantined(work: Work, observed: Observed) -> Iterator[Problem]:

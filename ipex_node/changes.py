@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ipex_node import before as past
 from ipex_node import files, marker, rotation, situation, snapshot, store
 from ipex_node.failure import failed
+from ipex_node.health import verdict
 from ipex_node.nix import Nix
 from ipex_node.systemd import Systemd, UnitState
 
@@ -66,6 +67,8 @@ class Changes:
 
     def return_to_rotation(self) -> str:
         """Tell gateways that services are as they should be, and see them come back."""
+        proved = (service.name for service in self._situation.engines_that_end)
+        verdict.forget(self._world.paths.verdict, proved)
         if not marker.clear_transactions(self._world.paths) or not self._waits:
             return ""
         if marker.drain(self._world.paths) or not self._situation.engines_that_end:
@@ -141,8 +144,14 @@ class Changes:
         self._systemd.do("restart", self._plan.restart)
         self._systemd.do("reload", self._plan.reload)
         self._systemd.do("start", self._plan.start)
-        verbs = ("enable", "restart", "reload", "start")
-        return "; ".join(f"{verb} {' '.join(getattr(self._plan, verb))}" for verb in verbs if getattr(self._plan, verb))
+        enabled = tuple(name for name in self._plan.enable if name not in self._plan.start)
+        done = {
+            "enable": enabled,
+            "restart": self._plan.restart,
+            "reload": self._plan.reload,
+            "start": self._plan.start,
+        }
+        return "; ".join(f"{verb} {' '.join(units)}" for verb, units in done.items() if units)
 
     def _forget_failures(self, units: tuple[str, ...]) -> None:
         """Give units a fresh start limit: systemd refuses one that a crash loop has used up (systemd.unit(5))."""

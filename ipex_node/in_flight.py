@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ipex_node.engines import PROOF_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +22,13 @@ _ESTABLISHED = "01"
 
 
 def count(service: Service, connections: Path) -> int | None:
-    """Return how many pieces of work a service has accepted and not finished; none where it does not say.
+    """Return how many pieces of work a service has accepted and not finished; none where it does not say."""
+    found = work(service, connections)
+    return None if found is None else len(found)
+
+
+def work(service: Service, connections: Path) -> frozenset[str] | None:
+    """Name the pieces of work a service has accepted and not finished; none where it does not say.
 
     ComfyUI's work is its queue: its users' websockets stay open for days. Everybody else's work is a
     connection that comes from outside this node.
@@ -32,27 +40,35 @@ def count(service: Service, connections: Path) -> int | None:
     return _queued(service.port) if service.engine == "comfyui" else _established(service.port, connections)
 
 
-def _queued(port: int) -> int | None:
-    """Ask ComfyUI for its queue (server.py, GET /queue)."""
+def _queued(port: int) -> frozenset[str] | None:
+    """Ask ComfyUI for its queue (server.py, GET /queue): lists of number, prompt's id, and more."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     try:
         connection.request("GET", "/queue")
         queue = json.loads(connection.getresponse().read(_LIMIT))
-        return len(queue["queue_running"]) + len(queue["queue_pending"])
+        listed = (*queue["queue_running"], *queue["queue_pending"])
+        return frozenset(str(one[:2]) for one in listed if not _is_proof(one))
     except ConnectionRefusedError:
-        return 0  # nobody is there, so nobody works
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return frozenset()  # nobody is there, so nobody works
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
         return None
     finally:
         connection.close()
 
 
-def _established(port: int, connections: Path) -> int:
-    return sum(1 for local, remote in _sockets(connections) if local == port and not _is_loopback(remote))
+def _is_proof(entry: list[Any]) -> bool:
+    """Whether a prompt is a proof's: number, id, graph, extra data (ComfyUI's server.py, POST /prompt)."""
+    extra = entry[3] if len(entry) > 3 else {}
+    return isinstance(extra, dict) and str(extra.get("client_id")).startswith(PROOF_SESSION)
 
 
-def _sockets(connections: Path) -> Iterator[tuple[int, str]]:
-    """Yield local port and remote address of every established connection (proc_net_tcp.txt of Linux)."""
+def _established(port: int, connections: Path) -> frozenset[str]:
+    there = ((remote, address) for local, remote, address in _sockets(connections) if local == port)
+    return frozenset(remote for remote, address in there if not _is_loopback(address))
+
+
+def _sockets(connections: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield local port, remote end and remote address of each established connection (Linux' proc_net_tcp.txt)."""
     for family in ("tcp", "tcp6"):
         try:
             lines = (connections / family).read_text(encoding="ascii").splitlines()[1:]
@@ -61,7 +77,7 @@ def _sockets(connections: Path) -> Iterator[tuple[int, str]]:
         for line in lines:
             _, local, remote, state, *_ = line.split()
             if state == _ESTABLISHED:
-                yield int(local.rpartition(":")[2], 16), remote.rpartition(":")[0]
+                yield int(local.rpartition(":")[2], 16), remote, remote.rpartition(":")[0]
 
 
 def _is_loopback(address: str) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import in_flight, marker, store
+from ipex_node.health import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,8 @@ FRESH_SECONDS = 1.0
 FIRST_SECONDS = 0.5
 """How long the very first question waits for the engines."""
 
+SILENT_SECONDS = 5.0
+"""A gateway asks every second; what it said before so long a silence counts no more."""
 GATEWAYS = 64
 """Names kept at most: who may ask at all is the firewall's business, how much is kept this program's."""
 
@@ -47,24 +50,46 @@ class _Known:
     until: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Word:
+    rotation: str
+    without: tuple[str, ...]
+    circuit: tuple[str, ...]
+    at: float
+
+
 class Gateways:
     """What each gateway said when it last asked: whether it sends requests to this node."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[str, float]] = {}
+        self._said: dict[str, _Word] = {}
 
-    def hear(self, name: str, rotation: str) -> None:
-        """Keep a gateway's word: `in` or `out`."""
+    def hear(self, name: str, rotation: str, without: str = "", circuit: str = "") -> None:
+        """Keep a gateway's word.
+
+        Args:
+            name: The gateway.
+            rotation: `in` or `out`.
+            without: While in, the services that get nothing all the same, with commas between.
+            circuit: Checks that fail on too many nodes at once, with commas between.
+        """
         if rotation in {"in", "out"} and name and (name in self._said or len(self._said) < GATEWAYS):
-            self._said[name] = (rotation, time.monotonic())
+            services = tuple(sorted(set(without.split(",")))[:GATEWAYS]) if without else ()
+            self._said[name] = _Word(rotation, services, verdict.checks(circuit.split(",")), time.monotonic())
 
     def said(self) -> dict[str, dict[str, Any]]:
         """Return each gateway's last word and how long ago it was."""
         now = time.monotonic()
         return {
-            name: {"rotation": rotation, "seconds_ago": round(now - at, 1)}
-            for name, (rotation, at) in sorted(self._said.copy().items())
+            name: {"rotation": word.rotation, "without": word.without, "seconds_ago": round(now - word.at, 1)}
+            for name, word in sorted(self._said.copy().items())
         }
+
+    def circuit(self) -> tuple[str, ...]:
+        """Return the checks of which a gateway says that they fail on too many nodes; what it said long ago is void."""
+        since = time.monotonic() - SILENT_SECONDS
+        fresh = [word.circuit for word in self._said.copy().values() if word.at >= since]
+        return tuple(sorted({check for checks in fresh for check in checks}))
 
 
 class Readiness:
@@ -108,17 +133,26 @@ class Readiness:
         """Return what /ready says.
 
         `ready` is the node's own word. Gateways send a service's requests where that service is up, too: one
-        that is silent does not take the others out of rotation, unless none is left.
+        that is silent, or condemned by the health monitor, does not take the others out of rotation, unless none is
+        left. A condemned one only looks down, and does not ask to be left out: where the whole fleet looks down,
+        gateways doubt themselves and keep it.
         """
-        services = self.services()
+        answering = self.services()
+        held, circuit = verdict.read(self._paths.verdict), self.gateways.circuit()
+        out = held.out(answering, circuit)
+        services = {name: up and name not in out for name, up in answering.items()}
         wish = self._wish()
-        silent = [name for name, up in services.items() if not up]
+        silent = [name for name, up in answering.items() if not up and name not in out]
+        down = [f"{name} is out: {why}" for name, why in out.items()]
+        down += [f"no answer from {', '.join(silent)}"] if silent else []
         return {
-            "ready": not wish and (not services or len(silent) < len(services)),
-            "reason": wish or (f"no answer from {', '.join(silent)}" if silent else ""),
+            "ready": not wish and (not services or any(services.values())),
+            "reason": wish or "; ".join(down),
             "generation": store.linked(self._paths.current),
             "services": services,
             "in_flight": {name: known.in_flight for name, known in self._known.items()},
+            "failing": held.failing,
+            "circuit": circuit,
             "gateways": self.gateways.said(),
         }
 

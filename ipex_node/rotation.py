@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipex_node import in_flight, marker, settings, store
 from ipex_node.failure import Failure, failed
+from ipex_node.health import verdict
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def drain(world: World, reason: str, *, wait: bool) -> dict[str, Any]:
 
 
 def undrain(world: World) -> dict[str, Any]:
-    """Return to rotation: an operator's wish is taken back, and one that a dead transaction has left.
+    """Return to rotation: an operator's wish is taken back, one that a dead transaction has left, and a verdict.
 
     Raises:
         FailedError: A transaction is at work; it returns by itself.
@@ -63,13 +64,15 @@ def undrain(world: World) -> dict[str, Any]:
     there = marker.drain(world.paths)
     if there and there.by != marker.OPERATOR and store.is_locked(world.paths):
         raise failed("undrain", f"{there.by} is at work and returns by itself", "wait for it")
+    condemned = verdict.read(world.paths.verdict) != verdict.Verdict()
     marker.clear_drain(world.paths)
+    world.paths.verdict.unlink(missing_ok=True)
     node = settings.load_leniently(world.paths.settings)
-    waiting = await_gateways(node, "in", RETURN_SECONDS) if there else []
+    waiting = await_gateways(node, "in", RETURN_SECONDS) if there or condemned else []
     return {
         "ok": True,
         "failures": [],
-        "changed": there is not None,
+        "changed": there is not None or condemned,
         "rotation": marker.rotation(world.paths),
         "not_yet_in": waiting,
     }
@@ -88,13 +91,14 @@ def await_idle(paths: Paths, node: Settings, services: Collection[Service]) -> d
     return _await_quiet(paths, services, started)
 
 
-def await_gateways(node: Settings, wanted: str, seconds: float) -> list[str]:
+def await_gateways(node: Settings, wanted: str, seconds: float, services: Collection[str] = ()) -> list[str]:
     """Wait until every gateway says how it treats this node, or is gone.
 
     Args:
         node: Knows the gateways and the agent they ask.
         wanted: `out` or `in`.
         seconds: Longest wait.
+        services: Where only these are to be out: it is enough that they get nothing.
 
     Returns:
         The gateways that have not said so.
@@ -103,7 +107,7 @@ def await_gateways(node: Settings, wanted: str, seconds: float) -> list[str]:
     told: list[str] = []
     while True:
         waited = time.monotonic() - started
-        waiting = _other_minded(node, wanted, waited)
+        waiting = _other_minded(node, wanted, waited, services)
         if not waiting or waited >= seconds:
             return waiting
         if waiting != told:
@@ -112,29 +116,40 @@ def await_gateways(node: Settings, wanted: str, seconds: float) -> list[str]:
         time.sleep(PAUSE_SECONDS)
 
 
-def _other_minded(node: Settings, wanted: str, waited: float) -> list[str]:
+def _other_minded(node: Settings, wanted: str, waited: float, services: Collection[str]) -> list[str]:
     said = _said(node.agent_port) if node.gateways else {}
-    return [name for name in sorted({*node.gateways, *said}) if not _agrees(said.get(name), wanted, waited)]
+    return [name for name in sorted({*node.gateways, *said}) if not _agrees(said.get(name), wanted, waited, services)]
 
 
-def _agrees(word: dict[str, Any] | None, wanted: str, waited: float) -> bool:
+def _agrees(word: dict[str, Any] | None, wanted: str, waited: float, services: Collection[str]) -> bool:
     if word is None:
         # The agent may have started a moment ago: silence counts only after it has been listened to.
         return waited >= GONE_SECONDS
-    return bool(word["rotation"] == wanted or word["seconds_ago"] >= GONE_SECONDS)
+    lets_go = bool(services) and set(services) <= set(word["without"])
+    return bool(word["rotation"] == wanted or lets_go or word["seconds_ago"] >= GONE_SECONDS)
+
+
+def circuit(port: int) -> tuple[str, ...]:
+    """Ask this node's agent which checks fail on so many nodes that the gateways doubt the checks."""
+    return verdict.checks(_ready(port).get("circuit"))
 
 
 def _said(port: int) -> dict[str, dict[str, Any]]:
     """Ask this node's agent what the gateways have said; nothing where it does not answer."""
+    said: dict[str, dict[str, Any]] = _ready(port).get("gateways", {})
+    return said
+
+
+def _ready(port: int) -> dict[str, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GONE_SECONDS)
     try:
         connection.request("GET", "/ready")
-        said: dict[str, dict[str, Any]] = json.loads(connection.getresponse().read())["gateways"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
         return {}
     finally:
         connection.close()
-    return said
+    return answer
 
 
 def _await_quiet(paths: Paths, services: Iterable[Service], started: float) -> dict[str, int | None]:

@@ -80,7 +80,8 @@ def _question(paths: Paths, manifest: Manifest) -> str:
     contents = _words(paths, manifest.files)
     profiles = _words(paths, manifest.closures)
     own = shlex.join(str(place) for place in (paths.state, paths.generations, paths.run))
-    lines = [f"ls -lA --full-time -- {own}"]
+    verdict = shlex.quote(str(paths.verdict))
+    lines = [f"ls -lA --full-time -- {own}", f"[ ! -f {verdict} ] || cat -- {verdict}"]
     if contents:
         lines += [f"sha256sum -- {contents}", f"stat -c '%f %U:%G %n' -- {contents}"]
     if profiles:

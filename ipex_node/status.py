@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ipex_node import drift, marker, quarantine, settings, store
 from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
+from ipex_node.health import verdict
 from ipex_node.manifest import Manifest
 from ipex_node.systemd import Systemd
 
@@ -49,6 +50,7 @@ def status(world: World) -> dict[str, Any]:
         "staged": store.staged(paths),
         "quarantined": quarantine.load(paths),
         "rotation": marker.rotation(paths),
+        "condemned": verdict.read(paths.verdict).out([service.name for service in node.services], ()),
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         "closures": closures,
         "drift": [difference.as_json() for difference in differences],

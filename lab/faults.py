@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 DIRECTORY = "/run/ipex-lab/faults"
+KERNEL_LOG = "/lab/kmsg"
 
 Engine = Literal["ollama", "comfyui"]
 Generate = Literal["none", "hang", "error503", "cpu", "slow", "cut"]
@@ -42,6 +43,17 @@ def inflict(
         f"install -d -m 0755 {Path(DIRECTORY).parent} {DIRECTORY} && printf %s {content} > {path}.new"
         f" && chmod 0644 {path}.new && mv {path}.new {path}"
     )
+
+
+def kernel_says(text: str) -> str:
+    """Return the command that writes a line into the log that stands for the kernel's, as a node's data has it.
+
+    Args:
+        text: the driver's words, such as `xe 0000:03:00.0: [drm] Tile0: GT0: Timedout job: ...`.
+    """
+    # The number of a record is the number of lines before it: each is new to whoever has read the ones before.
+    record = f"""printf '4,%d,0,-;%s\\n' "$(wc -l < {KERNEL_LOG})" {shlex.quote(text)} >> {KERNEL_LOG}"""
+    return f"touch {KERNEL_LOG} && {record}"
 
 
 def clear(engine: Engine) -> str:

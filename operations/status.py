@@ -8,7 +8,6 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api.state import State
 
-from fleet import gpus
 from fleet.load import RefusedError
 from fleet.model import Node
 from fleet.observed import Observed
@@ -55,7 +54,7 @@ def _print(state: State) -> None:
 def _row(node: Node, said: Observed | None) -> dict[str, Any]:
     if said is None:
         return {"node": node.name, "reached": False}
-    known = [(gpus.lookup(found.pci_id).name, found.driver or "none") for found in said.gpus] if node.is_gpu else []
+    known = [(card.model.name, card.driver or "none") for card in said.machine.cards] if node.is_gpu else []
     return {
         "node": node.name,
         "reached": True,
@@ -65,6 +64,7 @@ def _row(node: Node, said: Observed | None) -> dict[str, Any]:
         "flakes": list(said.flakes),
         "services": {service.name: said.runs(service.unit) for service in node.services},
         "rotation": said.status.get("rotation", {}) if node.is_gpu else {},
+        "condemned": dict(said.condemned),
         "last_backup": said.status.get("last_backup"),
         "drift": list(said.status.get("drift", ())),
         "quarantined": dict(said.quarantined),
@@ -89,7 +89,7 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield row["generation"] or "none"
     yield ", ".join(short(flake) for flake in row["flakes"]) or _NONE
     yield ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in row["services"].items()) or _NONE
-    yield _rotation(row["rotation"])
+    yield "; ".join([_rotation(row["rotation"]), *(f"{name} out: {why}" for name, why in row["condemned"].items())])
     yield row["last_backup"] or _NONE
     yield ", ".join(f"{item['name']} {item['why']}" for item in row["drift"]) or "none"
 

@@ -47,6 +47,15 @@ def test_status_is_json_for_programs(nodes: FakeFleet) -> None:
     assert rows["gpu-03"] == {"node": "gpu-03", "reached": False}
 
 
+def test_status_says_what_the_health_monitor_keeps_out(nodes: FakeFleet) -> None:
+    """A condemned service is named with the reason, in words and for programs."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""}, condemned={"ollama": "ollama:gpu: on the CPU"})
+
+    assert "in; ollama out: ollama:gpu: on the CPU" in nodes.run(deploy="tasks/status.py").output
+    rows = json.loads(nodes.run("--data", "json=true", deploy="tasks/status.py").stdout)["nodes"]
+    assert rows[0]["condemned"] == {"ollama": "ollama:gpu: on the CPU"}
+
+
 def test_drain_takes_one_node_out_with_its_reason(nodes: FakeFleet) -> None:
     """The node is asked to leave, with the reason for whoever asks why; no other node is."""
     nodes.is_as_declared()

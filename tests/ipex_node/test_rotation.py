@@ -23,7 +23,7 @@ from tests.ipex_node.tiny_server import running
 
 ENGINE = Service("ollama", 11434, "/api/tags", "ollama", OLLAMA, 0.3)
 # A line of /proc/net/tcp: number, local, remote, state, and what nobody reads.
-LINE = "{}: {}:2CAA {}:D431 {} 00000000:00000000 00:00000000 00000000 0 0 1 1 0 20 4 30 10 -1\n"
+LINE = "{0}: {1}:2CAA {2}:D4{0:02X} {3} 00000000:00000000 00:00000000 00000000 0 0 1 1 0 20 4 30 10 -1\n"
 LOOPBACK, MACHINE, GATEWAY = "0100007F", "0B0012C6", "150012C6"
 MAPPED = "0000000000000000FFFF0000"
 
@@ -151,7 +151,7 @@ def test_gateways_word_is_kept_with_its_age() -> None:
     for number in range(100):
         gateways.hear(f"x{number}", "in")
     said = gateways.said()
-    assert said["gateway-01"] == {"rotation": "out", "seconds_ago": 0.0}
+    assert said["gateway-01"] == {"rotation": "out", "without": (), "seconds_ago": 0.0}
     assert "gateway-02" not in said
     assert len(said) == 64
 

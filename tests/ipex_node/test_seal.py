@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from ipex_node.health import verdict
 from ipex_node.seal import sealed_status
 from ipex_node.world import Completed, World, run
 from tests.ipex_node.fake_node import OLLAMA, FakeNode
 
+CONDEMNED = verdict.Verdict(services={"ollama": verdict.Condemned("ollama:gpu", "on the CPU")})
 UNIT_FILE = f"/etc/systemd/system/{OLLAMA}"
 
 
@@ -55,9 +57,13 @@ def test_an_unchanged_node_repeats_its_status(world: World, served: str) -> None
         lambda node, _: node.on("/var/lib/ipex/verified").write_text("x"),
         lambda node, _: node.on("/var/lib/ipex/previous").symlink_to("generations/x"),
         lambda node, _: (node.on("/run/ipex").mkdir(exist_ok=True), node.on("/run/ipex/drain").write_text("{}")),
+        lambda node, _: verdict.write(
+            node.world.paths.verdict,
+            verdict.Verdict(services={"ollama": verdict.Condemned("ollama:gpu", "on the CPU")}),
+        ),
         lambda _, tmp_path: (tmp_path / "units").write_text("ActiveState=failed\n"),
     ],
-    ids=["edited", "removed", "mode", "verified", "previous", "drained", "unit-failed"],
+    ids=["edited", "removed", "mode", "verified", "previous", "drained", "condemned", "unit-failed"],
 )
 def test_any_change_breaks_the_seal(
     world: World, served: str, node: FakeNode, tmp_path: Path, change: Callable[[FakeNode, Path], object]
