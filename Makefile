@@ -39,8 +39,9 @@ format: .venv/ready  ## Format the code
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
 
-golden: .venv/ready  ## Rewrite tests/golden from the example fleet
+golden: .venv/ready  ## Rewrite tests/golden from the example fleet, tests/recorded from the kinds of hardware
 	@$(VENV)/python -m tools.golden
+	@$(VENV)/python -m tools.recorded
 
 bench: .venv/ready  ## Measure, print a table, write build/bench.json
 	@$(SUDO) $(VENV)/python -m tools.bench

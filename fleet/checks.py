@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from fleet import spelling, waves
+from fleet import health, spelling, waves
+from fleet.cleanup import nonsense
 from fleet.model import ROLES, Fleet
 from fleet.problems import Problem
 
@@ -100,6 +101,20 @@ def _probes(fleet: Fleet) -> Iterator[Problem]:
                 )
 
 
+def _fitness(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        for service in node.services:
+            where, beside = f"services.{service.name}", set(service.gpu_classes_warned) - set(service.gpu_classes)
+            for fits, what, cure in (
+                (bool(service.gpu_classes), "gpu_classes is empty", "Name the GPU classes it may run on."),
+                (not beside, f"gpu_classes_warned has {', '.join(sorted(beside))}", "Take it into gpu_classes too."),
+                (service.disk_gb >= 0, f"disk_gb is {service.disk_gb}", "Write 0 or more."),
+                (service.closure_gb >= 0, f"closure_gb is {service.closure_gb}", "Write 0 or more."),
+            ):
+                if not fits:
+                    yield Problem(node.name, f"{where}.{what}", cure)
+
+
 def _routes(fleet: Fleet) -> Iterator[Problem]:
     for service in fleet.services():
         for node in fleet.backends(service.name):
@@ -152,6 +167,17 @@ def _rollout(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, what, cure)
 
 
+def _cleanup(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if node.cleanup:
+            yield from (Problem(node.name, what, cure) for what, cure in nonsense(node.cleanup))
+
+
+def _health(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        yield from (Problem(node.name, what, cure) for what, cure in health.nonsense(node.health))
+
+
 def _rotation(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if not node.gateway:
@@ -174,8 +200,11 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _ports,
     _spellings,
     _probes,
+    _fitness,
     _routes,
     _floors,
     _rollout,
+    _health,
+    _cleanup,
     _rotation,
 )

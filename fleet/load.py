@@ -15,20 +15,10 @@ from pyinfra_cli.exceptions import CliError
 from pyinfra_cli.inventory import make_inventory_from_files
 
 from fleet import checks
-from fleet.model import (
-    ROLES,
-    Agent,
-    Flake,
-    Fleet,
-    Gateway,
-    Nix,
-    Node,
-    NodeExporter,
-    Paths,
-    Prometheus,
-    Requirements,
-    Service,
-)
+from fleet.cleanup import Cleanup
+from fleet.health import Health
+from fleet.machine import Agent, Metrics, NodeExporter, Paths, Requirements
+from fleet.model import ROLES, Flake, Fleet, Gateway, Nix, Node, Prometheus, Service
 from fleet.problems import Problem, report
 from fleet.rollout import Request, Rollout
 from fleet.structure import Structure
@@ -52,13 +42,16 @@ class NodeData:
     flake: Flake
     requirements: Requirements
     agent: Agent
+    metrics: Metrics
     node_exporter: NodeExporter
     paths: Paths
     rollout: Rollout
+    health: Health
     address: str | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
     drivers: str | None = None
     nix: Nix | None = None
+    cleanup: Cleanup | None = None
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
 

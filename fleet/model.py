@@ -5,10 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
+from fleet.cleanup import Cleanup
+from fleet.health import Health
+from fleet.machine import Agent, Metrics, NodeExporter, Paths, Requirements
 from fleet.rollout import Rollout, Rotation
 
 Role = Literal["gpu_nodes", "gateways", "monitors"]
 Engine = Literal["ollama", "comfyui", "http"]
+GpuClass = Literal["arc", "xe-lp", "legacy"]
 ROLES: tuple[Role, ...] = ("gpu_nodes", "gateways", "monitors")
 
 
@@ -44,52 +48,6 @@ class Nix:
 
 
 @dataclass(frozen=True)
-class Requirements:
-    """What a node must be before anything is installed on it.
-
-    Attributes:
-        distributions: `ID:VERSION_ID` pairs of /etc/os-release.
-        gpu_classes: classes of fleet/gpus.toml that may serve.
-        gpu_classes_warned: those of them that serve with a warning.
-        memory_gb: installed memory in GB below which a warning is given.
-    """
-
-    distributions: tuple[str, ...]
-    gpu_classes: tuple[str, ...]
-    gpu_classes_warned: tuple[str, ...]
-    memory_gb: int
-
-
-@dataclass(frozen=True)
-class Agent:
-    """The node's own agent: readiness and metrics."""
-
-    port: int
-
-
-@dataclass(frozen=True)
-class NodeExporter:
-    """Debian's node_exporter."""
-
-    port: int
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where a node keeps what the kernel tells of its hardware.
-
-    Attributes:
-        sysfs: the root of sysfs.
-        procfs: the root of procfs.
-        render_node: the GPU's device that the engines open, waited for before they start; None starts them at once.
-    """
-
-    sysfs: str
-    procfs: str
-    render_node: str | None = None
-
-
-@dataclass(frozen=True)
 class Route:
     """How the gateway reaches a service; times and sizes in nginx' own spelling.
 
@@ -120,6 +78,10 @@ class Service:
         port: where it listens.
         health_path: answers 200 when its API is up.
         engine: how it is proved to do its work.
+        gpu_classes: classes of ipex_node/fitness/gpus.toml it may run on; an unknown GPU is let through with a warning.
+        gpu_classes_warned: those of them it runs on with a warning.
+        disk_gb: free space (10^9 bytes) it wants for models and outputs.
+        closure_gb: what its closure takes in the Nix store at most, with its part of the drivers.
         memory_max, cpu_quota, exec_paths: MemoryMax=, CPUQuota= and ExecPaths= of the unit.
         jit: whether it compiles code at run time, so that memory must be writable and executable.
         ephemeral_ports: whether it listens on ephemeral ports beside its own.
@@ -140,6 +102,10 @@ class Service:
     port: int
     health_path: str
     engine: Engine
+    gpu_classes: tuple[GpuClass, ...]
+    gpu_classes_warned: tuple[GpuClass, ...]
+    disk_gb: int
+    closure_gb: int
     memory_max: str
     cpu_quota: str
     exec_paths: tuple[str, ...]
@@ -218,6 +184,8 @@ class Node:
         services: the engines it runs; empty unless it is a GPU node.
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
         nix: where Nix fetches from, on a GPU node.
+        health: how its engines are judged and repaired; every node says the same.
+        cleanup: what may go from its disk, on a GPU node.
         gateway: nginx' settings where it is a gateway.
         prometheus: Prometheus' settings where it is a monitor.
     """
@@ -228,12 +196,15 @@ class Node:
     flake: Flake
     requirements: Requirements
     agent: Agent
+    metrics: Metrics
     node_exporter: NodeExporter
     paths: Paths
     rollout: Rollout
+    health: Health
     services: tuple[Service, ...] = ()
     drivers: str | None = None
     nix: Nix | None = None
+    cleanup: Cleanup | None = None
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
 

@@ -38,6 +38,7 @@ def problems(node: Node) -> Iterator[Problem]:
         ),
         ("paths.sysfs", node.paths.sysfs, _PATH),
         ("paths.procfs", node.paths.procfs, _PATH),
+        ("paths.kernel_log", node.paths.kernel_log, _PATH),
         ("paths.render_node", node.paths.render_node or "/", _PATH),
         ("drivers", node.drivers or "none", _NAME),
     ]

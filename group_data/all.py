@@ -29,16 +29,48 @@ flake = {
 requirements = {
     # ID:VERSION_ID of /etc/os-release that packages and units are tested on.
     "distributions": ["debian:13", "ubuntu:24.04", "ubuntu:26.04"],
-    # GPU classes (fleet/gpus.toml) that may serve; the rest is refused.
-    "gpu_classes": ["arc", "xe-lp"],
-    # GPU classes that may serve with a warning.
-    "gpu_classes_warned": ["xe-lp"],
+    # Which GPUs each engine runs on stands in gpu_nodes.py.
     # Less installed memory than this is let through with a warning (GB).
     "memory_gb": 16,
 }
 
 # The node's own agent: readiness, metrics, its part of a rollout.
 agent = {"port": 9090}
+
+# How often is measured, and after how long without news a source of metrics counts as silent (s).
+metrics = {
+    "gpu_seconds": 15,
+    "traffic_seconds": 15,
+    "status_seconds": 300,
+    # Upper bounds (s) of the histogram of requests' durations; the brief's objective, 2, must be one of them.
+    "duration_buckets": [0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 900],
+    # status and health are looked at every five minutes, cleanup runs once a week.
+    "silent_seconds": {"gpu": 60, "traffic": 60, "status": 900, "health": 900, "cleanup": 864000},
+}
+
+# How the health monitor judges the engines of a GPU node and repairs them.
+health = {
+    # When it runs, in systemd's words (systemd.time(7)), and how far the nodes are spread behind that.
+    "calendar": "*:0/5",
+    "spread_seconds": 60,
+    # So many failures in a row make a verdict; one silence of a whole probe_seconds does, too.
+    "tries": 3,
+    "try_seconds": 10,
+    # Runs in a row in which an engine may be too busy with users' work to be proved.
+    "busy_runs": 3,
+    # What is in flight on a condemned engine has this long to end before the restart.
+    "leave_seconds": 120,
+    # So many restarts of a service in a window, the second after backoff_seconds, each later one after twice as long;
+    # then it stays out of rotation. A second reset of a GPU in a window asks for a reboot.
+    "restarts": 3,
+    "window_seconds": 3600,
+    "backoff_seconds": 300,
+    # A file system fuller than this is cleaned up.
+    "disk_share": 0.85,
+    # If more than this share of a service's nodes, and at least so many, fail the same check, none repairs itself.
+    "circuit_share": 0.5,
+    "circuit_nodes": 2,
+}
 
 # How a change goes through the fleet. Each service's own floor stands in gpu_nodes.py.
 rollout = {
@@ -59,6 +91,7 @@ node_exporter = {"port": 9100}
 paths = {
     "sysfs": "/sys",
     "procfs": "/proc",
+    "kernel_log": "/dev/kmsg",
     # The engines wait for this device: started without it, they would stay on the CPU.
     "render_node": "/dev/dri/renderD128",
 }

@@ -13,6 +13,14 @@ services = {
         "engine": "ollama",
         # The model a probe generates with.
         "model": "tinyllama",
+        # GPU classes (ipex_node/fitness/gpus.toml) it may run on, and those of them on which it is slow and says so. A
+        # GPU that the table does not know is let through with a warning.
+        "gpu_classes": ["arc", "xe-lp"],
+        "gpu_classes_warned": ["xe-lp"],
+        # Free space it wants in /var/lib for models and outputs, and in /nix for a new closure (GB; estimates, less
+        # is let through with a warning).
+        "disk_gb": 20,
+        "closure_gb": 4,
         "memory_max": "8G",
         "cpu_quota": "400%",
         # systemd expands %S to /var/lib and %C to /var/cache; a percent sign of its own is written %%.
@@ -60,6 +68,12 @@ services = {
         "port": 8188,
         "health_path": "/system_stats",
         "engine": "comfyui",
+        # PyTorch's list of XPU devices has no Xe-LP.
+        "gpu_classes": ["arc"],
+        "gpu_classes_warned": [],
+        "disk_gb": 40,
+        # PyTorch and Intel's runtime wheels.
+        "closure_gb": 16,
         "memory_max": "16G",
         "cpu_quota": "800%",
         "environment": {
@@ -100,3 +114,17 @@ nix = {}
 
 # The flake's user-space drivers, linked as /run/opengl-driver, where Nix-built programs look for them.
 drivers = "gpu-drivers"
+
+# What may go from the disk. Nothing that the node's generations need does, and no model but by hand.
+cleanup = {
+    # When, in systemd's words (systemd.time(7)), and how far the nodes are spread behind it. A disk that is short
+    # of space is cleaned up at once.
+    "calendar": "Sun 03:00",
+    "spread": "2h",
+    # Pictures that ComfyUI has made, after the last write.
+    "outputs_days": 30,
+    # Staged generations that are neither current, previous nor pinned: a rollout may be about to activate them.
+    "staged_days": 2,
+    # Between two runs that nobody asked for by hand.
+    "rest_seconds": 3600,
+}

@@ -3,7 +3,8 @@
 # What every fake node answers when it is asked what it is.
 _MACHINE = ["distribution debian:13", "memory 32768000"]
 _FAKE = {"fake_delay": 0, "fake_delay_jitter": 0, "fake_responses": {"ipex-question": _MACHINE}}
-_ARC = {**_FAKE, "fake_responses": {"ipex-question": [*_MACHINE, "gpu 0000:03:00.0 56a0 i915"]}}
+_GPU = ["gpu 0000:03:00.0 56a0 i915 renderD128", "render 660 root render /dev/dri/renderD128"]
+_ARC = {**_FAKE, "fake_responses": {"ipex-question": [*_MACHINE, *_GPU]}}
 
 gpu_nodes = [
     ("@fake/gpu-01", {"address": "203.0.113.11", **_ARC}),

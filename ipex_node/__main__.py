@@ -66,7 +66,11 @@ def _judged(answer: dict[str, Any]) -> Answer:
     return (0 if answer["ok"] else 1), answer
 
 
-def _status(world: World, _options: argparse.Namespace | None = None) -> Answer:
+def _status(world: World, options: argparse.Namespace | None = None) -> Answer:
+    if options and options.leave:
+        from ipex_node.node_state import leave
+
+        return _judged(leave(world))
     from ipex_node.seal import sealed_status
 
     return _judged(sealed_status(world))
@@ -117,10 +121,40 @@ def _agent(world: World, _options: argparse.Namespace) -> Answer:
     return _judged(serve(world))
 
 
-def _gateway(world: World, _options: argparse.Namespace) -> Answer:
-    from ipex_node.gateway import serve
+def _gpu(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.gpu.sampler import serve
 
     return _judged(serve(world))
+
+
+def _traffic(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.traffic.run import serve
+
+    return _judged(serve(world))
+
+
+def _gateway(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.gateway.follow import serve
+
+    return _judged(serve(world))
+
+
+def _health(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.health.run import check
+
+    return _judged(check(world))
+
+
+def _doctor(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.fitness.doctor import doctor
+
+    return _judged(doctor(world, table=not options.json))
+
+
+def _memory_check(world: World, _options: argparse.Namespace) -> Answer:
+    from ipex_node.fitness.doctor import memory_check
+
+    return _judged(memory_check(world))
 
 
 def _probe(world: World, _options: argparse.Namespace) -> Answer:
@@ -133,6 +167,20 @@ def _verify(world: World, options: argparse.Namespace) -> Answer:
     from ipex_node.verification import verify
 
     return _judged(verify(world, options.record))
+
+
+def _cleanup(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.cleanup.run import cleanup
+
+    how = {"dry": options.dry, "unattended": options.unattended, "shown": not options.json}
+    return _judged(cleanup(world, options.models, **how))
+
+
+def _pin(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node import store
+
+    (store.pin if options.command == "pin" else store.unpin)(world.paths, options.id)
+    return 0, {"ok": True, "failures": [], "pinned": store.pinned(world.paths)}
 
 
 def _lock(world: World, options: argparse.Namespace) -> Answer:
@@ -207,13 +255,27 @@ def _changing(command: Add) -> None:
     one.add_argument("--reason", default="", metavar="TEXT", help="shown to whoever asks why")
     one.add_argument("--wait", choices=("yes", "no"), default="yes", help="default: %(default)s")
     command("undrain", _undrain, "return to the gateways' rotation")
+    one = command("cleanup", _cleanup, "free what nobody needs; see it first with --dry")
+    one.add_argument("--dry", action="store_true", help="only say what would go")
+    one.add_argument("--models", nargs="+", default=(), metavar="NAME", help="models that go; never a declared one")
+    one.add_argument("--unattended", action="store_true", help="ask no engine; do nothing shortly after the last run")
+    one.add_argument("--json", action="store_true", help="the answer alone, without the plan for a person")
+    for name, words in (("pin", "never let this generation be cleaned up"), ("unpin", "let it be cleaned up again")):
+        command(name, _pin, words).add_argument("id", help="a staged generation")
 
 
 def _answering(command: Add) -> None:
     """Add what asks the node, and what answers for it."""
-    command("status", _status, "what the node has, and where it differs from what it should have")
+    one = command("status", _status, "what the node has, and where it differs from what it should have")
+    one.add_argument("--leave", action="store_true", help="say nothing, leave it as numbers for the agent")
     command("agent", _agent, "serve /metrics, /ready and /healthz until stopped")
+    command("gpu", _gpu, "measure the GPUs for the agent until stopped")
+    command("traffic", _traffic, "measure what the engines do for their users, until stopped")
     command("gateway", _gateway, "keep nginx' upstreams as the GPU nodes want them, until stopped")
+    command("health", _health, "ask every level of health once, and repair what may be repaired")
+    one = command("doctor", _doctor, "is this machine fit for its services? by the same rules as a deploy's")
+    one.add_argument("--json", action="store_true", help="the answer alone, without the table on standard error")
+    command("memory-check", _memory_check, "warn where there is less memory than the engines want")
     command("probe", _probe, "let every service of the current generation do its smallest work")
     one = command("verify", _verify, "use every route of the gateway as a user would")
     one.add_argument("--record", metavar="TEXT", help="text to keep in /var/lib/ipex/verified on full success")

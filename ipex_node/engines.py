@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 API_PATHS = {"ollama": "/api/tags", "comfyui": "/system_stats", "http": "/"}
 """Where each engine's API answers 200: Ollama's server/routes.go, ComfyUI's server.py."""
+PROOF_SESSION = "ipex-proof-"
+"""Beginning of the client id of every proof, so that it is not counted as a user's work."""
 _TOKENS = 8
 """Tokens asked for: enough for a stream to come in several pieces."""
 _DRIVERS = "see whether /run/opengl-driver leads to the drivers and /dev/dri/renderD* belongs to render"
@@ -159,7 +161,7 @@ def _comfyui(client: Client, api_path: str) -> None:
     client.get(api_path)
     if not client.get_json("/system_stats").get("devices"):
         raise failed("GET /system_stats", "it lists no device to compute on")
-    session = uuid.uuid4().hex
+    session = f"{PROOF_SESSION}{uuid.uuid4().hex}"
     with client.websocket(f"/ws?clientId={session}") as events:
         accepted = client.post_json("/prompt", {"prompt": graph(), "client_id": session})
         prompt = str(accepted.get("prompt_id", ""))

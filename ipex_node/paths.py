@@ -95,6 +95,53 @@ class Paths:
         """A script that repeats the last status while nothing has changed since."""
         return self.on_node("/run/ipex-seal")
 
+    def samples(self, source: str) -> Path:
+        """What a unit that measures has left for the agent; the unit's runtime directory carries the source's name."""
+        return self.on_node(f"/run/ipex-{source}/samples.json")
+
+    @property
+    def pinned(self) -> Path:
+        """One link per generation that an operator wants kept."""
+        return self.state / "pinned"
+
+    @property
+    def profiles(self) -> Path:
+        """The Nix profiles of this project, each with its numbered links."""
+        return self.on_node("/nix/var/nix/profiles/ipex")
+
+    @property
+    def private(self) -> Path:
+        """State directories of units with users of their own (systemd.exec(5), DynamicUser=)."""
+        return self.on_node("/var/lib/private")
+
+    @property
+    def health(self) -> Path:
+        """What the health monitor says and asks for."""
+        return self.on_node("/run/ipex-health")
+
+    @property
+    def verdict(self) -> Path:
+        """What the health monitor holds against this node."""
+        return self.health / "verdict.json"
+
+    @property
+    def health_memory(self) -> Path:
+        """What the health monitor remembers across reboots."""
+        return self.on_node("/var/lib/ipex-health/memory.json")
+
+    @property
+    def running_units(self) -> Path:
+        """One link per unit that runs, `invocation:UNIT`, with the name of this very start as its target.
+
+        systemd keeps them for its journal (src/core/unit.c, unit_export_invocation_id; removed in unit_notify).
+        """
+        return self.on_node("/run/systemd/units")
+
+    @property
+    def render_nodes(self) -> Path:
+        """The devices of GPUs."""
+        return self.on_node("/dev/dri")
+
     @property
     def kept_drain(self) -> Path:
         """A copy of an operator's drain that survives a reboot."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import engines, gpu, settings, store
+from ipex_node import engines, settings, store
 from ipex_node.failure import FailedError, Failure, GivenUpError
+from ipex_node.gpu import cards
 from ipex_node.systemd import Systemd
 from ipex_node.world import progress
 
@@ -26,7 +27,7 @@ _ON_ITS_WAY = {"activating", "deactivating", "refreshing", "reloading"}
 def probe(world: World) -> dict[str, Any]:
     """`ipex-node probe`: run every probe of the current generation once, deep."""
     manifest = store.manifest(world.paths, store.linked(world.paths.current))
-    on_gpu = gpu.is_there(settings.load_leniently(world.paths.settings).sysfs)
+    on_gpu = cards.are_there(settings.load_leniently(world.paths.settings).sysfs)
     failures: list[Failure] = []
     healthy = []
     for one in manifest.probes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipex_node.failure import FailedError, failed
+from ipex_node.health.settings import Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ class Service:
         engine: `ollama`, `comfyui` or `http`: how what is in flight is counted.
         unit: Its systemd unit.
         drain_seconds: Longest wait for what is in flight before the unit is restarted.
+        model: Model that data declare for it, if any.
         profile: The Nix profile its program is switched in.
         snapshot: Names in its state directory that a new version of it may change; given back when that fails.
     """
@@ -34,6 +36,7 @@ class Service:
     engine: str = "http"
     unit: str = ""
     drain_seconds: float = 0.0
+    model: str | None = None
     profile: str = ""
     snapshot: tuple[str, ...] = ()
 
@@ -71,6 +74,23 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class Cleanup:
+    """What may go from the disk.
+
+    Attributes:
+        outputs: Directories of what engines have made, below the engines' state directories.
+        outputs_days: Age below which no file goes that an engine has made.
+        staged_days: Age below which no staged generation goes, nor what a stage has left.
+        rest_seconds: After a run, the next one that nobody asked for by hand waits so long.
+    """
+
+    outputs: tuple[str, ...]
+    outputs_days: int
+    staged_days: int
+    rest_seconds: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """What this program must know about its node.
 
@@ -80,10 +100,19 @@ class Settings:
         revision: Revision of the deploy's data, if it says one.
         agent_port: Port of the agent.
         sysfs: Where sysfs is; a node without a GPU may show a tree of plain files.
+        procfs: Where procfs is; as sysfs.
+        gpu_seconds: Between two looks at the GPUs.
+        traffic_seconds: Between two looks at the engines' traffic.
+        duration_buckets: Upper bounds in seconds of the histogram of requests' durations, ascending.
+        sources: Sources of metrics beside the agent itself, and after how many seconds without news each counts
+            as silent.
         services: Engines on this node.
         gateways: Names of the fleet's gateways, which send requests here.
         gateway: What verify checks; none where the node is no gateway.
+        cleanup: What may go from the disk; none where the node cleans nothing.
+        health: How its engines are judged and repaired; none where it runs none.
         metrics: Family to its `kind` and `help`, from the one table of metrics.
+        fitness: What the machine must be; ipex_node/fitness/needs.py reads it.
     """
 
     node: str | None = None
@@ -91,10 +120,18 @@ class Settings:
     revision: str | None = None
     agent_port: int = 9090
     sysfs: Path = Path("/sys")
+    procfs: Path = Path("/proc")
+    gpu_seconds: float = 15.0
+    traffic_seconds: float = 15.0
+    duration_buckets: tuple[float, ...] = ()
+    sources: Mapping[str, float] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
     gateways: tuple[str, ...] = ()
     gateway: Gateway | None = None
+    cleanup: Cleanup | None = None
+    health: Health | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    fitness: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load(path: Path) -> Settings:
@@ -128,10 +165,18 @@ def _settings(raw: dict[str, Any]) -> Settings:
         revision=raw.get("revision"),
         agent_port=int(raw["agent"]["port"]),
         sysfs=Path(raw["paths"]["sysfs"]),
+        procfs=Path(raw["paths"].get("procfs", "/proc")),
+        gpu_seconds=float(raw.get("sampling", {}).get("gpu_seconds", 15)),
+        traffic_seconds=float(raw.get("sampling", {}).get("traffic_seconds", 15)),
+        duration_buckets=tuple(sorted(map(float, raw.get("sampling", {}).get("duration_buckets", ())))),
+        sources=raw.get("sources", {}),
         services=tuple(map(_service, raw["services"])),
         gateways=tuple(raw.get("gateways", ())),
         gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
+        cleanup=_cleanup(raw["cleanup"]) if raw.get("cleanup") else None,
+        health=Health(**raw["health"]) if raw.get("health") else None,
         metrics=raw.get("metrics", {}),
+        fitness=raw.get("fitness", {}),
     )
 
 
@@ -143,9 +188,14 @@ def _service(raw: dict[str, Any]) -> Service:
         engine=raw["engine"],
         unit=raw["unit"],
         drain_seconds=float(raw.get("drain_seconds", 0)),
+        model=raw.get("model"),
         profile=raw.get("profile", ""),
         snapshot=tuple(raw.get("snapshot", ())),
     )
+
+
+def _cleanup(raw: dict[str, Any]) -> Cleanup:
+    return Cleanup(tuple(raw["outputs"]), raw["outputs_days"], raw["staged_days"], raw["rest_seconds"])
 
 
 def _gateway(raw: dict[str, Any]) -> Gateway:

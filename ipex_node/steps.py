@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ipex_node import deadman, engines, gpu, probing, quarantine, snapshot, staging, store, validation
+from ipex_node import deadman, engines, probing, quarantine, snapshot, staging, store, validation
 from ipex_node.failure import FailedError, Failure
+from ipex_node.gpu import cards
 from ipex_node.transaction import Step
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ KEPT = 3
 
 def deep_check(found: Situation) -> Check:
     """Return the check that asks one engine, until a moment of `time.monotonic()`, for its work on the GPU."""
-    return partial(engines.check, on_gpu=gpu.is_there(found.settings.sysfs))
+    return partial(engines.check, on_gpu=cards.are_there(found.settings.sysfs))
 
 
 def looks(world: World, found: Situation) -> list[Step]:
@@ -62,7 +63,7 @@ def changes_of(world: World, found: Situation, changes: Changes, check: Check | 
     def probe() -> str:
         if check:
             probing.await_healthy(world, found.new, found.plan.touched, check)
-        return " ".join(found.plan.touched)
+        return " ".join(probe.unit for probe in found.new.probes if probe.unit in found.plan.touched)
 
     def restore_units() -> None:
         changes.restore_units()

@@ -51,6 +51,10 @@ def _done(answer: Answer) -> Iterator[str]:
     for step in answer.get("steps", ()):
         if step.get("detail"):
             yield f"    {step['name']}: {step['detail']} ({step['seconds']:.1f} s)"
+    if answer.get("nothing_done"):
+        yield f"    nothing was done: {answer['nothing_done']}"
+    elif "freed_bytes" in answer:
+        yield f"    freed {answer['freed_bytes'] / 2**30:.2f} GiB"
 
 
 def failure_lines(answer: Answer) -> Iterator[str]:

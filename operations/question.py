@@ -9,7 +9,7 @@ from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from facts.node_state import NodeState
-from fleet import desired, load
+from fleet import desired, fitness, load
 from fleet.generation import Generation
 from fleet.model import Fleet
 from fleet.observed import Observed
@@ -82,7 +82,11 @@ def _ask_all(state: State) -> Answers:
 def _ask(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observed:
     node = fleet[load.node_name(host)]
     observed: Observed = host.get_fact(
-        NodeState, sysfs=node.paths.sysfs, procfs=node.paths.procfs, packages=generations[node.name].packages
+        NodeState,
+        sysfs=node.paths.sysfs,
+        procfs=node.paths.procfs,
+        render_nodes=fitness.render_nodes(node),
+        packages=generations[node.name].packages,
     )
     return observed
 

@@ -21,6 +21,8 @@ from pyinfra_cli.cli import cli
 from fleet import desired, load, plan
 from fleet.model import Fleet
 
+# What a node with an Arc A770 says of it.
+ARC = ("gpu 0000:03:00.0 56a0 i915 renderD128", "render 660 root render /dev/dri/renderD128")
 # What a monitor answers unless a test says otherwise.
 _MONITOR = {
     "lock acquire": '{"ok": true, "failures": [], "lock": {}, "broken": null}',
@@ -80,7 +82,7 @@ class FakeFleet:
         verified = plan.digest(generations.values())
         for name, generation in generations.items():
             known = {"ok": True, "generation": generation.id, "drift": [], "verified": verified, **status}
-            gpu = ["gpu 0000:03:00.0 56a0 i915"] if name.startswith("gpu") else []
+            gpu = [*ARC] if name.startswith("gpu") else []
             packages = [f"package installed {package}" for package in generation.packages]
             machine = ["distribution debian:13", "memory 32768000"]
             self.answer(name, "ipex-question", *machine, *gpu, *packages, json.dumps(known))

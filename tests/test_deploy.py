@@ -9,7 +9,7 @@ from pyinfra.connectors.util import CommandOutput
 
 from fleet import desired
 from ipex_node import record
-from tests.fake_fleet import FakeFleet
+from tests.fake_fleet import ARC, FakeFleet
 
 
 def test_fresh_machines_get_everything_in_order(nodes: FakeFleet) -> None:
@@ -82,6 +82,17 @@ def test_a_node_that_is_left_out_and_does_not_serve_counts_for_the_floor(nodes: 
     assert "gpu-02: cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2" in run.output
 
 
+def test_a_condemned_node_counts_as_not_serving(nodes: FakeFleet) -> None:
+    """What its health monitor keeps out is missed by nobody: that node changes first."""
+    nodes.is_as_declared()
+    lines = nodes.answers["gpu-03"]["ipex-question"][1]
+    lines[-1] = json.dumps({**json.loads(lines[-1]), "condemned": {"ollama": "no answer", "comfyui": "no answer"}})
+
+    run = nodes.run("-y", "--dry", "--data", 'agent={"port": 9099}')
+
+    assert "wave 1 of 3: gpu-03" in run.output
+
+
 def test_a_wave_that_has_become_too_much_does_not_begin(nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the canary changes another node dies: the gateway says so, and the next wave does not begin."""
     nodes.is_as_declared()
@@ -143,7 +154,7 @@ def test_the_last_lines_say_what_happened_and_how_to_go_on(nodes: FakeFleet) -> 
 def test_every_unfit_node_is_reported_before_anything_changes(nodes: FakeFleet) -> None:
     """Problems of several nodes come in one report, and no node is changed."""
     nodes.answer("gpu-01", "ipex-question", "distribution debian:12", "memory 32768000", "gpu 0000:00:02.0 3e92 i915")
-    nodes.answer("gpu-02", "ipex-question", "distribution debian:13", "memory 8000000", "gpu 0000:03:00.0 56a0 i915")
+    nodes.answer("gpu-02", "ipex-question", "distribution debian:13", "memory 8000000", *ARC)
     nodes.answer("gpu-03", "ipex-question", "distribution debian:13", "memory 32768000")
 
     run = nodes.run("-y")
@@ -213,12 +224,52 @@ def test_flags_that_break_the_order_are_refused(nodes: FakeFleet, flag: str) -> 
 def test_a_small_node_is_warned_about(nodes: FakeFleet) -> None:
     """Less than 16 GB of memory is a warning with a cure, where the services' limits fit."""
     for name in ("gpu-01", "gpu-02", "gpu-03"):
-        nodes.answer(name, "ipex-question", "distribution debian:13", "memory 25000000", "gpu 0000:03:00.0 9a49 i915")
+        nodes.answer(name, "ipex-question", "distribution debian:13", "memory 14000000", *ARC)
 
-    run = nodes.run("--dry")
+    run = nodes.run("--dry", "--data", 'service_overrides={"comfyui": {"memory_max": "2G"}}')
 
     assert run.status == 0, run.output
-    assert "is xe-lp. An Arc GPU is recommended." in run.output
+    assert "gpu-01, gpu-02, gpu-03: has 14.3 GB of memory, less than 16 GB. Performance may be limited" in run.output
+
+
+def test_a_gpu_that_only_some_services_run_on_is_refused_for_the_others(nodes: FakeFleet) -> None:
+    """An Xe-LP GPU runs Ollama with a warning, not ComfyUI; a node's own data takes ComfyUI's need away."""
+    lines = [ARC[0].replace("56a0", "9a49"), ARC[1]]
+    for name in ("gpu-01", "gpu-02", "gpu-03"):
+        nodes.answer(name, "ipex-question", "distribution debian:13", "memory 32768000", *lines)
+
+    refused = nodes.run("-y")
+    let_through = nodes.run("--dry", "--data", 'service_overrides={"comfyui": {"gpu_classes": ["arc", "xe-lp"]}}')
+
+    assert "has no GPU of class arc for comfyui: Tiger Lake (8086:9a49, xe-lp)" in refused.output
+    assert refused.order("lock acquire") == []
+    assert let_through.status == 0, let_through.output
+    assert "on which ollama is slow. An Arc GPU is recommended." in let_through.output
+
+
+def test_what_a_machine_lacks_beside_its_gpu_is_refused_or_warned_about(nodes: FakeFleet) -> None:
+    """A render node the engines cannot open ends the run; a clock adrift, a full disk and an old kernel are said."""
+    machine = ["distribution debian:13", "memory 32768000", "kernel 6.1.0-13-amd64", "clock adrift", "cgroup unified"]
+    disks = ["free 1000000 4096 /var/lib", "free 1000000 4096 /nix"]
+    for name in ("gpu-02", "gpu-03"):
+        nodes.answer(name, "ipex-question", *machine, *disks, *ARC)
+    closed = ARC[1].replace("root render", "root root")
+    nodes.answer("gpu-01", "ipex-question", *machine, *disks, ARC[0], closed)
+
+    refused = nodes.run("-y")
+    nodes.answer("gpu-01", "ipex-question", *machine, *disks, *ARC)
+    warned = nodes.run("--dry")
+
+    assert "gpu-01: ollama cannot open /dev/dri/renderD128 (0660 root:root)" in refused.output
+    assert refused.order("lock acquire") == []
+    assert warned.status == 0, warned.output
+    for words in (
+        "runs Linux 6.1.0-13-amd64; Arc A770 (8086:56a0) needs 6.2 or newer with i915",
+        "has 4.1 GB free for /var/lib, its services want 60 GB for models and outputs",
+        "has 4.1 GB free for /nix, new closures of its services take up to 20.0 GB",
+        "has a clock that nothing keeps in time",
+    ):
+        assert warned.output.count(words) == 1
 
 
 def test_every_operation_has_a_name(nodes: FakeFleet) -> None:

@@ -11,10 +11,11 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ("fleet", "facts", "operations", "ipex_node", "tasks", "tools", "lab")
 
 _STANDARD_OR_OWN = {
-    "fleet": {"fleet", "jinja2"},
+    # The judgement of fitness is one: it stands with the program on the box.
+    "fleet": {"fleet", "ipex_node", "jinja2"},
     "ipex_node": {"ipex_node"},
     "operations": {"fleet", "facts", "operations", "pyinfra", "gevent"},
-    "facts": {"fleet", "facts", "pyinfra"},
+    "facts": {"fleet", "facts", "ipex_node", "pyinfra"},
     # Importing pyinfra puts gevent under the threads that boot the nodes.
     "lab": {"lab"},
 }

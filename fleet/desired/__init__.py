@@ -1,6 +1,18 @@
 """What a node should hold: a pure function of the node and its fleet."""
 
-from fleet.desired import agent, gateway, node_exporter, prometheus, services
+from fleet.desired import (
+    agent,
+    cleanup,
+    fitness,
+    gateway,
+    gpu,
+    health,
+    node_exporter,
+    prometheus,
+    services,
+    status,
+    traffic,
+)
 from fleet.generation import Generation, Part
 from fleet.model import Fleet, Node
 
@@ -11,9 +23,11 @@ def generation(node: Node, fleet: Fleet) -> Generation:
 
 
 def _parts(node: Node, fleet: Fleet) -> list[Part]:
-    parts = [agent.part(node, fleet), node_exporter.part(node, fleet)]
+    parts = [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet)]
     if node.is_gpu:
-        parts.append(services.part(node, fleet))
+        parts += [services.part(node, fleet), traffic.part(), gpu.part(), fitness.part(), health.part(node)]
+    if node.cleanup:
+        parts.append(cleanup.part(node, node.cleanup))
     if node.gateway:
         parts.append(gateway.part(node.name, node.gateway, fleet))
     if node.prometheus:

@@ -1,9 +1,11 @@
 """The program on the box, its settings, and its agent."""
 
+import dataclasses
 import json
 from typing import Any
 
-from fleet.desired import probes, program
+from fleet import fitness
+from fleet.desired import cleanup, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.metrics import METRICS
@@ -12,6 +14,8 @@ from fleet.model import Fleet, Gateway, Node, Service
 UNIT = "ipex-agent.service"
 RECOVER = "ipex-recover.service"
 SETTINGS = "/etc/ipex/node.json"
+_EVERYWHERE = {"status"}
+"""Sources of metrics that a node has whatever it does."""
 
 
 def part(node: Node, fleet: Fleet) -> Part:
@@ -38,13 +42,35 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "environment": fleet.environment,
         "roles": list(node.roles),
         "agent": {"port": node.agent.port},
+        "sampling": {
+            "gpu_seconds": node.metrics.gpu_seconds,
+            "traffic_seconds": node.metrics.traffic_seconds,
+            "duration_buckets": list(node.metrics.duration_buckets),
+        },
+        "sources": _sources(node),
         "paths": {"sysfs": node.paths.sysfs, "procfs": node.paths.procfs},
+        "health": _health(node) if node.is_gpu else None,
+        "fitness": dataclasses.asdict(fitness.needs(node)),
         "gateways": [gateway.name for gateway in fleet.with_role("gateways")],
         "services": [_service(service) for service in node.services],
+        "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
         "verify": _verify(node.gateway, fleet) if node.gateway else None,
     }
     return (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _health(node: Node) -> dict[str, Any]:
+    """How the health monitor judges; when it runs, and when gateways doubt it, others are told."""
+    others = {"calendar", "spread_seconds", "circuit_share", "circuit_nodes"}
+    told = {key: value for key, value in dataclasses.asdict(node.health).items() if key not in others}
+    return {**told, "kernel_log": node.paths.kernel_log}
+
+
+def _sources(node: Node) -> dict[str, int]:
+    """What leaves numbers on this node, and how long each may be silent."""
+    silent = node.metrics.silent_seconds
+    return {source: seconds for source, seconds in silent.items() if node.is_gpu or source in _EVERYWHERE}
 
 
 def _service(service: Service) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def ipex_node() -> bytes:
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py"), _MAIN)
-        for source in sorted(SOURCE.rglob("*.py")):
+        for source in sorted(path for kind in ("*.py", "*.toml") for path in SOURCE.rglob(kind)):
             name = str(Path("ipex_node") / source.relative_to(SOURCE))
             archive.writestr(zipfile.ZipInfo(name), source.read_bytes())
     return buffer.getvalue()

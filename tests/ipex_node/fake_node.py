@@ -41,7 +41,7 @@ SETTINGS = {
     "node": "gpu-01",
     "environment": "lab",
     "agent": {"port": 1},
-    "paths": {"sysfs": "/nowhere"},
+    "paths": {"sysfs": "/nowhere", "procfs": "/nowhere"},
     "gateways": [],
     "services": [SERVICE],
 }
@@ -187,7 +187,8 @@ class FakeNode:
         return Completed(0, "", "")
 
     def _set(self, profile: Path, store_path: str) -> Completed:
-        number = len(list(profile.parent.glob(f"{profile.name}-*-link"))) + 1
+        numbers = [int(link.name.split("-")[-2]) for link in profile.parent.glob(f"{profile.name}-*-link")]
+        number = max(numbers, default=0) + 1
         numbered = profile.with_name(f"{profile.name}-{number}-link")
         numbered.symlink_to(store_path)
         profile.unlink(missing_ok=True)

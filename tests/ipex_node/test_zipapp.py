@@ -14,8 +14,8 @@ def test_activation_needs_no_module_it_has_not_loaded(tmp_path: Path) -> None:
     """The program replaces its own archive while it runs; what it imports later would come from the new one."""
     program = tmp_path / "ipex-node"
     with zipfile.ZipFile(program, "w") as archive:
-        for source in SOURCES.glob("*.py"):
-            archive.write(source, f"ipex_node/{source.name}")
+        for source in SOURCES.rglob("*.py"):
+            archive.write(source, Path("ipex_node") / source.relative_to(SOURCES))
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "import ipex_node.activation\n"

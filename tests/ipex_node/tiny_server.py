@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
             self.say(404, {"error": "not here"})
 
     do_POST = do_GET  # noqa: N815 - http.server's name
+    do_DELETE = do_GET  # noqa: N815 - as do_POST
 
     def say(self, status: int, body: object, **headers: str) -> None:
         """Answer with JSON."""
