@@ -29,7 +29,7 @@ test: .venv/ready  ## The tests; the lab's where this machine can run it
 check: .venv/ready  ## The tests that need no node
 	@$(VENV)/python -m pytest -m "not lab"
 
-proofs: .venv/ready  ## Rollouts under load and faults, on the lab's nodes (about a quarter of an hour)
+proofs: .venv/ready  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
 	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof
 
 fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
