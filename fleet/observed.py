@@ -52,6 +52,11 @@ class Observed:
         """The services its health monitor keeps out of rotation, each with the reason."""
         return self.status.get("condemned") or {}
 
+    @property
+    def needs_reboot(self) -> bool:
+        """Whether its health monitor keeps all of it out of rotation: a GPU's driver comes back by nothing else."""
+        return bool(self.status.get("reboot_needed"))
+
     def runs(self, unit: str) -> bool:
         """Whether a unit of its generation is up, as systemd sees it."""
         harmed = {item["name"]: item["why"] for item in self.status.get("drift", ())}

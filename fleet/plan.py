@@ -93,8 +93,8 @@ def capacities(
         ]
         for name, service in services.items()
     }
-    drained = [name for name, answer in answers.items() if answer.is_drained]
-    return waves.capacities(backends, {name: service.floor for name, service in services.items()}, serving, drained)
+    out = [name for name, answer in answers.items() if answer.is_drained or answer.needs_reboot]
+    return waves.capacities(backends, {name: service.floor for name, service in services.items()}, serving, out)
 
 
 def _serves(service: Service, said: Observed) -> bool:

@@ -35,7 +35,7 @@ class Capacity:
         nodes: every node that is to run it.
         serving: those in rotation that do so now.
         floor: fewer than this must never serve.
-        withheld: nodes that will not serve once they are changed either (drained by an operator).
+        withheld: nodes that will not serve once they are changed either (drained by an operator, waiting for a reboot).
     """
 
     service: str
@@ -178,7 +178,7 @@ def capacities(
         backends: the nodes that are to run each service.
         floors: each service's floor, as the data has it.
         serving: the nodes that serve it now.
-        withheld: nodes an operator keeps out of rotation.
+        withheld: nodes that a change does not bring back into rotation.
     """
     out = frozenset(withheld)
     return tuple(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ipex_node import exposition, samples, settings
 from ipex_node.failure import FailedError, failed
 from ipex_node.readiness import Readiness
 from ipex_node.samples import Sample
-from ipex_node.world import progress
+from ipex_node.world import end_at_sigterm, progress
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CONVERSATIONS = 16
 """At once; a few gateways and monitors ask once a second or less."""
+PER_ADDRESS = 4
+"""Of them for one address, and for all of loopback: an engine on this node must not keep the gateways out."""
 IDLE_SECONDS = 10.0
 """A connection that says nothing for so long is closed."""
 _JSON = "application/json"
@@ -45,7 +47,7 @@ def serve(world: World) -> dict[str, Any]:
         server = Server(("", node.agent_port), agent)
     except OSError as error:
         raise failed(f"port {node.agent_port}", f"cannot be listened on: {error.strerror}") from error
-    signal.signal(signal.SIGTERM, _stop)
+    end_at_sigterm()
     progress(f"agent of {node.node} on port {server.server_port}")
     try:
         server.serve_forever()
@@ -54,10 +56,6 @@ def serve(world: World) -> dict[str, Any]:
     finally:
         server.server_close()
     return {"ok": True, "failures": []}
-
-
-def _stop(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 class Agent:
@@ -73,30 +71,36 @@ class Agent:
         self._node = node
         self._readiness = Readiness(world.paths, node.services)
 
-    def answer(self, target: str, accept: str = "") -> tuple[int, str, bytes]:
+    def answer(self, target: str, accept: str = "", address: str = "") -> tuple[int, str, bytes]:
         """Return status, content type and body.
 
         Args:
             target: The path with its query.
             accept: What the asker takes.
+            address: Where it asks from.
         """
         path, _, query = target.partition("?")
         if path == "/metrics":
             kind = exposition.content_type(accept)
             return 200, kind, exposition.text(self._samples(), self._node.metrics, kind).encode()
         if path == "/ready":
-            self._hear(query)
+            self._hear(query, address)
             ready = self._readiness.answer()
             return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()
         if path == "/healthz":
             return 200, _JSON, b'{"ok": true}'
         return 404, _JSON, b'{"error": "there are /metrics, /ready and /healthz"}'
 
-    def _hear(self, query: str) -> None:
-        """Keep what a gateway says of itself while it asks."""
+    def _hear(self, query: str, address: str) -> None:
+        """Keep what a gateway says of itself while it asks.
+
+        What runs on this node, engines included, may ask as well, but comes from another address than the gateways';
+        on a node that is a gateway itself nothing tells them apart.
+        """
         words = dict(parse_qsl(query))
-        told = (words.get(key, "") for key in ("gateway", "rotation", "without", "circuit"))
-        self._readiness.gateways.hear(*told)
+        if self._node.is_gateway(words.get("gateway", ""), address):
+            told = (words.get(key, "") for key in ("gateway", "rotation", "without", "circuit"))
+            self._readiness.gateways.hear(*told)
 
     def _samples(self) -> Iterator[Sample]:
         ready = self._readiness.answer()
@@ -106,6 +110,7 @@ class Agent:
         yield Sample("ipex_node_in_rotation", {}, float(ready["ready"]))
         for service, up in ready["services"].items():
             yield Sample("ipex_service_up", {"service": service}, float(up))
+            yield Sample("ipex_health_condemned", {"service": service}, float(service in ready["condemned"]))
         for source, silent_seconds in self._node.sources.items():
             yield from self._left(source, silent_seconds)
 
@@ -132,7 +137,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], agent: Agent) -> None:
         super().__init__(address, _Handler)
         self.agent = agent
-        self._free = threading.BoundedSemaphore(CONVERSATIONS)
+        self._talking = Counter[str]()
+        self._lock = threading.Lock()
 
     def server_bind(self) -> None:
         """Listen without asking for the machine's name in DNS, as http.server would."""
@@ -142,7 +148,7 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's types
         """Take a thread if one is free."""
-        if self._free.acquire(blocking=False):
+        if self._takes(_place(client_address)):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -152,11 +158,26 @@ class Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            with self._lock:
+                self._talking[_place(client_address)] -= 1
+                # A counter of every address that has ever asked would grow without end.
+                self._talking += Counter()
+
+    def _takes(self, place: str) -> bool:
+        with self._lock:
+            if self._talking[place] >= PER_ADDRESS or self._talking.total() >= CONVERSATIONS:
+                return False
+            self._talking[place] += 1
+            return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
         """Say in one line what went wrong: a client that has gone is no news for a page of traceback."""
         progress(f"{client_address}: {sys.exc_info()[1]!r} on {request!r}")
+
+
+def _place(client_address: tuple[str, int]) -> str:
+    """Return where somebody asks from; loopback is one place and has many addresses."""
+    return "loopback" if client_address[0].startswith("127.") else client_address[0]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -177,7 +198,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         try:
-            status, kind, body = self.server.agent.answer(self.path, self.headers.get("Accept", ""))
+            status, kind, body = self.server.agent.answer(
+                self.path, self.headers.get("Accept", ""), self.client_address[0]
+            )
         except FailedError as error:
             answer = {"ok": False, "failures": [one.as_json() for one in error.failures]}
             status, kind, body = 500, _JSON, json.dumps(answer).encode()

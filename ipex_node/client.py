@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ipex_node import websocket
-from ipex_node.failure import FailedError, failed
+from ipex_node import border, loopback, websocket
+from ipex_node.failure import failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ class Client:
         with self._asking("POST", path) as connection:
             answer = self._ask(connection, "POST", path, question)
             rest, arrival = b"", 0
-            while piece := self._piece(connection, answer):
+            while piece := answer.read1(65536):
                 arrival += 1
                 *lines, rest = (rest + piece).split(b"\n")
                 yield from ((arrival, line) for line in lines if line.strip())
@@ -75,19 +75,15 @@ class Client:
 
     def websocket(self, path: str) -> websocket.WebSocket:
         """Open a websocket."""
-        with self._asking("WEBSOCKET", path):
+        with _in_words(self._name("WEBSOCKET", path)):
             opened = websocket.connect((self._host, self._port), self._prefix + path, self._headers(), self._deadline)
         self._learn(opened.answer)
         return opened
 
-    def left(self) -> float:
-        """Return the seconds until the deadline, at least a little, so that a socket accepts it."""
-        return max(0.01, self._deadline - time.monotonic())
-
     def _json(self, method: str, path: str, question: object) -> Any:  # noqa: ANN401 - JSON is anything
         body = self._whole(method, path, question)
         try:
-            return json.loads(body)
+            return border.parse(body)
         except ValueError as error:
             raise failed(self._name(method, path), f"answers no JSON but {body[:80]!r}") from error
 
@@ -95,9 +91,15 @@ class Client:
         with self._asking(method, path) as connection:
             return self._ask(connection, method, path, question).read(_LIMIT)
 
-    def _asking(self, method: str, path: str) -> _Asking:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self.left())
-        return _Asking(connection, self._name(method, path))
+    @contextmanager
+    def _asking(self, method: str, path: str) -> Iterator[http.client.HTTPConnection]:
+        """Open a connection that ends at the deadline, and close it in any case."""
+        connection = loopback.Connection(self._host, self._port, self._deadline)
+        try:
+            with _in_words(self._name(method, path)):
+                yield connection
+        finally:
+            connection.close()
 
     def _ask(
         self, connection: http.client.HTTPConnection, method: str, path: str, question: object
@@ -111,13 +113,6 @@ class Client:
             said = answer.read(300).decode(errors="replace").strip()
             raise failed(self._name(method, path), f"answers {answer.status} {answer.reason}: {said[:300]}")
         return answer
-
-    def _piece(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> bytes:
-        if connection.sock is not None:
-            connection.sock.settimeout(self.left())
-        if time.monotonic() >= self._deadline:
-            raise TimeoutError
-        return answer.read1(65536)
 
     def _headers(self) -> dict[str, str]:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
@@ -137,23 +132,14 @@ class Client:
         return f"{method} http://{self._host}:{self._port}{self._prefix}{path}" + (f" (Host: {host})" if host else "")
 
 
-class _Asking:
-    """Closes the connection in any case, and says in words what broke it."""
-
-    def __init__(self, connection: http.client.HTTPConnection, name: str) -> None:
-        self._connection = connection
-        self._name = name
-
-    def __enter__(self) -> http.client.HTTPConnection:
-        return self._connection
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        self._connection.close()
-        if error is None or isinstance(error, FailedError):
-            return
-        if isinstance(error, TimeoutError):
-            raise failed(self._name, "no answer before the deadline") from error
-        if isinstance(error, OSError):
-            raise failed(self._name, f"no answer: {error.strerror or error}") from error
-        if isinstance(error, http.client.HTTPException):
-            raise failed(self._name, f"broken answer: {type(error).__name__}: {error}") from error
+@contextmanager
+def _in_words(name: str) -> Iterator[None]:
+    """Say in words what broke a question."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise failed(name, "no answer before the deadline") from error
+    except OSError as error:
+        raise failed(name, f"no answer: {error.strerror or error}") from error
+    except http.client.HTTPException as error:
+        raise failed(name, f"broken answer: {type(error).__name__}: {error}") from error

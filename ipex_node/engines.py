@@ -6,12 +6,16 @@ import json
 import random
 import time
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ipex_node import border
 from ipex_node.client import Client
 from ipex_node.failure import Failure, GivenUpError, failed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ipex_node.manifest import Probe
     from ipex_node.websocket import WebSocket
 
@@ -37,13 +41,14 @@ def check(probe: Probe, deadline: float, *, on_gpu: bool = False) -> None:
         FailedError: It did not; the failure says at which step and what was seen.
     """
     client = Client(probe.url, deadline)
-    if probe.engine == "ollama" and probe.model is not None:
-        _bring_model(client, probe.model)
-    prove(probe.engine, client, probe.path, probe.model)
-    if on_gpu and probe.engine == "comfyui":
-        _require_xpu(client)
-    if on_gpu and probe.engine == "ollama" and probe.model is not None:
-        _require_vram(client, probe.model)
+    with _known(probe.engine):
+        if probe.engine == "ollama" and probe.model is not None:
+            _bring_model(client, probe.model)
+        prove(probe.engine, client, probe.path, probe.model)
+        if on_gpu and probe.engine == "comfyui":
+            _require_xpu(client)
+        if on_gpu and probe.engine == "ollama" and probe.model is not None:
+            _require_vram(client, probe.model)
 
 
 def prove(engine: str, client: Client, api_path: str, model: str | None, *, streaming: bool = False) -> None:
@@ -56,12 +61,22 @@ def prove(engine: str, client: Client, api_path: str, model: str | None, *, stre
         model: Model that must generate; without it Ollama is asked for no work.
         streaming: Whether an answer must also arrive piece by piece.
     """
-    if engine == "ollama":
-        _ollama(client, api_path, model, streaming=streaming)
-    elif engine == "comfyui":
-        _comfyui(client, api_path)
-    else:
-        client.get(api_path)
+    with _known(engine):
+        if engine == "ollama":
+            _ollama(client, api_path, model, streaming=streaming)
+        elif engine == "comfyui":
+            _comfyui(client, api_path)
+        else:
+            client.get(api_path)
+
+
+@contextmanager
+def _known(engine: str) -> Iterator[None]:
+    """Let an answer of a shape that an engine's never have be a failure, and not the end of whoever asks."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise failed(engine, f"answers in words that are not {engine}'s: {error!r}") from error
 
 
 def _ollama(client: Client, api_path: str, model: str | None, *, streaming: bool) -> None:
@@ -132,7 +147,7 @@ def _require_xpu(client: Client) -> None:
 
 def _ollama_line(line: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(line)
+        said = border.parse(line)
     except ValueError as error:
         raise failed("POST /api/generate", f"a line of the stream is no JSON: {line[:80]!r}") from error
     # A failure in the middle of a stream is a line of its own, after status 200.
@@ -184,7 +199,7 @@ def _await_success(events: WebSocket, prompt: str) -> None:
             why = "not finished before the deadline" if isinstance(error, TimeoutError) else str(error)
             seconds = time.monotonic() - started
             raise failed("websocket /ws", f"{why}; heard in {seconds:.1f} s: {heard}") from error
-        event = json.loads(message) if isinstance(message, str) else {}
+        event = border.parse(message) if isinstance(message, str) else {}
         data = event.get("data") or {}
         if data.get("prompt_id") != prompt:
             continue

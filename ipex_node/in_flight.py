@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from typing import TYPE_CHECKING, Any
 
+from ipex_node import border, loopback
 from ipex_node.engines import PROOF_SESSION
 
 if TYPE_CHECKING:
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 
     from ipex_node.settings import Service
 
-_SECONDS = 2.0
-_LIMIT = 16 * 1024 * 1024
-"""A queue of long graphs is listed whole; more than this is no queue."""
 _ESTABLISHED = "01"
 """TCP_ESTABLISHED in Linux' include/net/tcp_states.h, as /proc/net/tcp shows it."""
 
@@ -42,18 +38,14 @@ def work(service: Service, connections: Path) -> frozenset[str] | None:
 
 def _queued(port: int) -> frozenset[str] | None:
     """Ask ComfyUI for its queue (server.py, GET /queue): lists of number, prompt's id, and more."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     try:
-        connection.request("GET", "/queue")
-        queue = json.loads(connection.getresponse().read(_LIMIT))
+        queue = border.parse(loopback.get(port, "/queue")[1])
         listed = (*queue["queue_running"], *queue["queue_pending"])
         return frozenset(str(one[:2]) for one in listed if not _is_proof(one))
     except ConnectionRefusedError:
         return frozenset()  # nobody is there, so nobody works
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
-    finally:
-        connection.close()
 
 
 def _is_proof(entry: list[Any]) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SELDOM = {"cleanup"}
+"""Sources of metrics that run less often than a machine may boot."""
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -96,8 +99,12 @@ class Paths:
         return self.on_node("/run/ipex-seal")
 
     def samples(self, source: str) -> Path:
-        """What a unit that measures has left for the agent; the unit's runtime directory carries the source's name."""
-        return self.on_node(f"/run/ipex-{source}/samples.json")
+        """What a unit that measures has left for the agent; the unit's own directory carries the source's name.
+
+        What measures all the time does so anew after a reboot; what runs once a week leaves its numbers where they
+        survive one.
+        """
+        return self.on_node(f"{'/var/lib' if source in SELDOM else '/run'}/ipex-{source}/samples.json")
 
     @property
     def pinned(self) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import in_flight, marker, store
+from ipex_node import in_flight, loopback, marker, store
 from ipex_node.health import verdict
 
 if TYPE_CHECKING:
@@ -26,20 +25,14 @@ FIRST_SECONDS = 0.5
 
 SILENT_SECONDS = 5.0
 """A gateway asks every second; what it said before so long a silence counts no more."""
-GATEWAYS = 64
-"""Names kept at most: who may ask at all is the firewall's business, how much is kept this program's."""
 
 
 def answers(service: Service) -> bool:
     """Ask a service on loopback for its API."""
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("GET", service.health_path)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        return loopback.get(service.port, service.health_path, ANSWER_SECONDS, limit=0)[0] == 200
+    except (OSError, ValueError):
         return False
-    finally:
-        connection.close()
 
 
 @dataclass
@@ -59,7 +52,10 @@ class _Word:
 
 
 class Gateways:
-    """What each gateway said when it last asked: whether it sends requests to this node."""
+    """What each gateway said when it last asked: whether it sends requests to this node.
+
+    Whether it is one of the fleet's gateways that speaks has been seen before.
+    """
 
     def __init__(self) -> None:
         self._said: dict[str, _Word] = {}
@@ -73,8 +69,8 @@ class Gateways:
             without: While in, the services that get nothing all the same, with commas between.
             circuit: Checks that fail on too many nodes at once, with commas between.
         """
-        if rotation in {"in", "out"} and name and (name in self._said or len(self._said) < GATEWAYS):
-            services = tuple(sorted(set(without.split(",")))[:GATEWAYS]) if without else ()
+        if rotation in {"in", "out"}:
+            services = tuple(sorted(set(without.split(",")))) if without else ()
             self._said[name] = _Word(rotation, services, verdict.checks(circuit.split(",")), time.monotonic())
 
     def said(self) -> dict[str, dict[str, Any]]:
@@ -151,6 +147,7 @@ class Readiness:
             "generation": store.linked(self._paths.current),
             "services": services,
             "in_flight": {name: known.in_flight for name, known in self._known.items()},
+            "condemned": tuple(out),
             "failing": held.failing,
             "circuit": circuit,
             "gateways": self.gateways.said(),

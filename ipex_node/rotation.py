@@ -6,12 +6,10 @@ nothing new. Then it waits until what is in flight has ended, each service with 
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import in_flight, marker, settings, store
+from ipex_node import border, in_flight, loopback, marker, settings, store
 from ipex_node.failure import Failure, failed
 from ipex_node.health import verdict
 from ipex_node.world import progress
@@ -118,7 +116,7 @@ def await_gateways(node: Settings, wanted: str, seconds: float, services: Collec
 
 def _other_minded(node: Settings, wanted: str, waited: float, services: Collection[str]) -> list[str]:
     said = _said(node.agent_port) if node.gateways else {}
-    return [name for name in sorted({*node.gateways, *said}) if not _agrees(said.get(name), wanted, waited, services)]
+    return [name for name in sorted(node.gateways) if not _agrees(said.get(name), wanted, waited, services)]
 
 
 def _agrees(word: dict[str, Any] | None, wanted: str, waited: float, services: Collection[str]) -> bool:
@@ -136,20 +134,16 @@ def circuit(port: int) -> tuple[str, ...]:
 
 def _said(port: int) -> dict[str, dict[str, Any]]:
     """Ask this node's agent what the gateways have said; nothing where it does not answer."""
-    said: dict[str, dict[str, Any]] = _ready(port).get("gateways", {})
-    return said
+    said = _ready(port).get("gateways")
+    return said if isinstance(said, dict) else {}
 
 
 def _ready(port: int) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GONE_SECONDS)
     try:
-        connection.request("GET", "/ready")
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
+        answer = border.parse(loopback.get(port, "/ready", GONE_SECONDS)[1])
+    except (OSError, ValueError):
         return {}
-    finally:
-        connection.close()
-    return answer
+    return answer if isinstance(answer, dict) else {}
 
 
 def _await_quiet(paths: Paths, services: Iterable[Service], started: float) -> dict[str, int | None]:

@@ -11,11 +11,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipex_node import files
+from ipex_node import border, files
+from ipex_node.world import end_at_sigterm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+
+_SUFFIXES = {"", "_bucket", "_sum", "_count"}
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,39 @@ def write(path: Path, samples: Iterable[Sample]) -> None:
     files.write(path, json.dumps({"time": time.time(), "samples": rows}).encode(), 0o644)
 
 
+def keep(path: Path, measure: Callable[[], Iterable[Sample]], seconds: float) -> None:
+    """Measure and leave the numbers, every so many seconds from the first time on, until SIGTERM."""
+    end_at_sigterm()
+    due = time.monotonic()
+    try:
+        while True:
+            write(path, measure())
+            due = max(due + seconds, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+    except KeyboardInterrupt:
+        return
+
+
 def read(path: Path, fresh_seconds: float) -> list[Sample] | None:
     """Return what was left; none where nothing was, or nothing for longer than `fresh_seconds`."""
     try:
-        left = json.loads(path.read_bytes())
+        left = border.load(path)
         if not 0 <= time.time() - left["time"] <= fresh_seconds:
             return None
         return [_sample(*row) for row in left["samples"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
 def _sample(family: str, labels: dict[str, str], value: float, suffix: str) -> Sample:
     """Return one number; a file of another shape is no file of this program's."""
-    words = (family, suffix, *labels.values())
-    if not all(isinstance(word, str) for word in words) or not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         raise TypeError(family)
+    for word in (family, suffix, *labels.values()):
+        # Half of a pair of surrogates is no text, and the page could not be sent.
+        word.encode()
+    if suffix not in _SUFFIXES or not all(name.isascii() and name.isidentifier() for name in labels):
+        raise ValueError(family)
     if "le" in labels:
         float(labels["le"])
-    return Sample(family, labels, value, suffix)
+    return Sample(family, labels, float(value), suffix)

@@ -107,7 +107,8 @@ class Settings:
         sources: Sources of metrics beside the agent itself, and after how many seconds without news each counts
             as silent.
         services: Engines on this node.
-        gateways: Names of the fleet's gateways, which send requests here.
+        gateways: The fleet's gateways, which send requests here, each with its address; settings of an earlier
+            deploy say none.
         gateway: What verify checks; none where the node is no gateway.
         cleanup: What may go from the disk; none where the node cleans nothing.
         health: How its engines are judged and repaired; none where it runs none.
@@ -126,12 +127,17 @@ class Settings:
     duration_buckets: tuple[float, ...] = ()
     sources: Mapping[str, float] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
-    gateways: tuple[str, ...] = ()
+    gateways: Mapping[str, str] = field(default_factory=dict)
     gateway: Gateway | None = None
     cleanup: Cleanup | None = None
     health: Health | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fitness: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_gateway(self, name: str, address: str) -> bool:
+        """Whether somebody who says so, and asks from this address, is one of the fleet's gateways."""
+        known = self.gateways.get(name)
+        return known is not None and known in {"", address}
 
 
 def load(path: Path) -> Settings:
@@ -171,7 +177,7 @@ def _settings(raw: dict[str, Any]) -> Settings:
         duration_buckets=tuple(sorted(map(float, raw.get("sampling", {}).get("duration_buckets", ())))),
         sources=raw.get("sources", {}),
         services=tuple(map(_service, raw["services"])),
-        gateways=tuple(raw.get("gateways", ())),
+        gateways=_gateways(raw.get("gateways", {})),
         gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
         cleanup=_cleanup(raw["cleanup"]) if raw.get("cleanup") else None,
         health=Health(**raw["health"]) if raw.get("health") else None,
@@ -192,6 +198,11 @@ def _service(raw: dict[str, Any]) -> Service:
         profile=raw.get("profile", ""),
         snapshot=tuple(raw.get("snapshot", ())),
     )
+
+
+def _gateways(raw: dict[str, str] | list[str]) -> dict[str, str]:
+    """Read names with addresses, or the names alone that an earlier deploy has written."""
+    return dict(raw) if isinstance(raw, dict) else dict.fromkeys(raw, "")
 
 
 def _cleanup(raw: dict[str, Any]) -> Cleanup:

@@ -39,6 +39,7 @@ def status(world: World) -> dict[str, Any]:
         *drift.of_closures(paths, closures),
         *drift.of_units(manifest, Systemd(world.run).states(manifest.units)),
     ]
+    held = verdict.read(paths.verdict)
     return {
         "ok": True,
         "failures": [],
@@ -50,7 +51,8 @@ def status(world: World) -> dict[str, Any]:
         "staged": store.staged(paths),
         "quarantined": quarantine.load(paths),
         "rotation": marker.rotation(paths),
-        "condemned": verdict.read(paths.verdict).out([service.name for service in node.services], ()),
+        "condemned": held.out([service.name for service in node.services], ()),
+        "reboot_needed": held.node is not None,
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         "closures": closures,
         "drift": [difference.as_json() for difference in differences],

@@ -3,15 +3,13 @@
 from fleet.desired import (
     agent,
     cleanup,
-    fitness,
+    commands,
     gateway,
-    gpu,
     health,
     node_exporter,
     prometheus,
     services,
     status,
-    traffic,
 )
 from fleet.generation import Generation, Part
 from fleet.model import Fleet, Node
@@ -25,7 +23,9 @@ def generation(node: Node, fleet: Fleet) -> Generation:
 def _parts(node: Node, fleet: Fleet) -> list[Part]:
     parts = [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet)]
     if node.is_gpu:
-        parts += [services.part(node, fleet), traffic.part(), gpu.part(), fitness.part(), health.part(node)]
+        parts.append(services.part(node, fleet))
+        parts += map(commands.part, (commands.TRAFFIC, commands.GPU, commands.MEMORY_CHECK))
+        parts.append(health.part(node))
     if node.cleanup:
         parts.append(cleanup.part(node, node.cleanup))
     if node.gateway:

@@ -51,7 +51,7 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "paths": {"sysfs": node.paths.sysfs, "procfs": node.paths.procfs},
         "health": _health(node) if node.is_gpu else None,
         "fitness": dataclasses.asdict(fitness.needs(node)),
-        "gateways": [gateway.name for gateway in fleet.with_role("gateways")],
+        "gateways": {gateway.name: gateway.address for gateway in fleet.with_role("gateways")},
         "services": [_service(service) for service in node.services],
         "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},

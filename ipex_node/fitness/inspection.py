@@ -47,7 +47,7 @@ def inspect(world: World, settings: Settings, needs: Needs) -> Machine:
         firmware=_firmware(paths.on_node("/lib/firmware")),
         free_bytes={"/var/lib": _free(paths.on_node("/var/lib")), "/nix": _free(paths.on_node("/nix"))},
         cgroup=_cgroup(paths),
-        clock=_clock(world),
+        clock=clock(world),
         vram_bytes=dict(_vram(settings.sysfs, paths.render_nodes)),
         closure_bytes=_closure_bytes(world),
         access=dict(_accesses(world, [service.unit for service in needs.services if service.unit])),
@@ -157,7 +157,7 @@ def _cgroup(paths: Paths) -> str:
     return next((name for sign, name in signs.items() if (tree / sign).exists()), "")
 
 
-def _clock(world: World) -> str:
+def clock(world: World) -> str:
     """Say what keeps the clock; timedated knows of chrony and ntpd, too, but is only asked where no file tells."""
     if world.paths.on_node("/run/systemd/container").exists():
         return "container"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ipex_node import border
 from ipex_node.gateway.rotation import WISHES, Heard
 from ipex_node.health import verdict
 
@@ -68,7 +68,7 @@ async def ask(
     path += "".join(f"&{key}={value}" for key, value in more.items() if value)
     try:
         _, body = await get(backend.address, backend.port, path, ANSWER_SECONDS)
-        return _heard(json.loads(body)), False
+        return _heard(border.parse(body)), False
     except TimeoutError:
         return Heard(silence=f"no answer within {ANSWER_SECONDS} s"), True
     except OSError as error:
@@ -76,14 +76,14 @@ async def ask(
         why = os.strerror(error.errno) if error.errno else str(error)
         return Heard(silence=f"no answer: {why}"), False
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        return Heard(silence=f"no answer that can be understood: {error}"), False
+        return Heard(silence=border.words(f"no answer that can be understood: {error}")), False
 
 
-def _heard(answer: dict[str, object]) -> Heard:
+def _heard(answer: Any) -> Heard:  # noqa: ANN401 - JSON is anything
     services = answer["services"]
     if not isinstance(services, dict):
         raise TypeError("services is no object")
-    reason = "" if answer["ready"] else str(answer.get("reason") or "not ready")
+    reason = "" if answer["ready"] else border.words(str(answer.get("reason") or "not ready"))
     if not any(services.values()) and not reason.startswith(WISHES):
         # Nobody answers on that node: it looks down, and does not ask to be left out.
         reason = ""

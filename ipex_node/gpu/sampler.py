@@ -7,9 +7,8 @@ drivers' word on memory. What is withheld makes a metric absent and says so.
 from __future__ import annotations
 
 import fcntl
-import signal
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ipex_node import samples, settings
 from ipex_node.gpu import cards, memory, sensors
@@ -39,18 +38,9 @@ def serve(world: World) -> dict[str, Any]:
     """
     node = settings.load(world.paths.settings)
     sampler = Sampler(node.sysfs, node.procfs, world.paths.render_nodes)
-    signal.signal(signal.SIGTERM, _stop)
     progress(f"measures {', '.join(card.name for card in cards.listed(node.sysfs)) or 'no GPU'}")
-    try:
-        while True:
-            samples.write(world.paths.samples(SOURCE), sampler.sample())
-            time.sleep(node.gpu_seconds)
-    except KeyboardInterrupt:
-        return {"ok": True, "failures": []}  # the way it is meant to end
-
-
-def _stop(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    samples.keep(world.paths.samples(SOURCE), sampler.sample, node.gpu_seconds)
+    return {"ok": True, "failures": []}
 
 
 class Sampler:

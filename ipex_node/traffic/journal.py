@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING
+
+from ipex_node import border
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +90,7 @@ class Journal:
 
 def _entry(line: bytes) -> dict[str, object] | None:
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
+        entry = border.parse(line)
+    except ValueError:
         return None
     return entry if isinstance(entry, dict) and entry.get("__CURSOR") else None

@@ -6,19 +6,16 @@ docs/decisions/0008 says why it is measured here.
 from __future__ import annotations
 
 import functools
-import signal
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import in_flight, samples, settings
 from ipex_node.failure import failed
-from ipex_node.samples import Sample
+from ipex_node.loopback import ask
+from ipex_node.samples import Sample, absent
 from ipex_node.traffic import comfyui, ollama
 from ipex_node.traffic.comfyui import History
 from ipex_node.traffic.counts import Counts, Finished
 from ipex_node.traffic.journal import Journal
-from ipex_node.traffic.question import ask
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
@@ -41,15 +38,9 @@ def serve(world: World) -> dict[str, Any]:
     node = settings.load(world.paths.settings)
     if node.node is None:
         raise failed(str(world.paths.settings), "does not exist", "deploy this node first")
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     traffic = Traffic(node, world.paths.connections)
     progress(f"traffic of {', '.join(one.name for one in node.services) or 'no service'}")
-    due = time.monotonic()
-    while not stopped.is_set():
-        samples.write(world.paths.samples("traffic"), traffic.look())
-        due = max(due + node.traffic_seconds, time.monotonic())
-        stopped.wait(due - time.monotonic())
+    samples.keep(world.paths.samples("traffic"), traffic.look, node.traffic_seconds)
     return {"ok": True, "failures": []}
 
 
@@ -82,7 +73,7 @@ class Traffic:
         """Count what was written; say so where nobody could read it."""
         lines = self._journal.new()
         if lines is None:
-            yield _absent("journal", "journalctl does not answer")
+            yield absent("journal", "journalctl does not answer")
         for unit, text in lines or ():
             one = ollama.line(text)
             counts = self._counts.get(self._logging.get(unit, ""))
@@ -105,7 +96,7 @@ class Traffic:
         counts = self._counts[service.name]
         yield from counts.requests()
         if counts.generations >= UNTIMED and not counts.tokens:
-            yield _absent(f"tokens of {service.name}", "the engine's log has no timings: Ollama before 0.30?")
+            yield absent(f"tokens of {service.name}", "the engine's log has no timings: Ollama before 0.30?")
         else:
             yield from counts.throughput()
         yield _queue(service, in_flight.count(service, self._connections) or 0)
@@ -123,7 +114,3 @@ class Traffic:
 
 def _queue(service: Service, length: int) -> Sample:
     return Sample("ipex_queue_length", {"service": service.name}, length)
-
-
-def _absent(source: str, reason: str) -> Sample:
-    return Sample("ipex_metrics_absent", {"source": source, "reason": reason}, 1)

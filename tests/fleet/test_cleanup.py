@@ -10,6 +10,7 @@ import pytest
 from fleet import desired, load
 from fleet.cleanup import Cleanup, nonsense
 from fleet.model import Fleet
+from ipex_node.paths import Paths
 
 GOOD = Cleanup(calendar="Sun 03:00", spread="2h", outputs_days=30, staged_days=2, rest_seconds=3600)
 
@@ -74,6 +75,14 @@ def test_data_reaches_the_timer_and_the_program(example: Fleet) -> None:
         "staged_days": 12,
         "rest_seconds": 1300,
     }
+
+
+def test_what_a_run_was_worth_outlives_a_reboot(example: Fleet) -> None:
+    """The unit's own directory is where the agent looks for its numbers."""
+    unit = _contents(example, "gpu-01")["/etc/systemd/system/ipex-cleanup.service"].splitlines()
+
+    assert {"StateDirectory=ipex-cleanup", "StateDirectoryMode=0755"} <= set(unit)
+    assert str(Paths().samples("cleanup")) == "/var/lib/ipex-cleanup/samples.json"
 
 
 def test_the_unit_reaches_only_directories_of_engines_that_leave_files(example: Fleet) -> None:

@@ -75,6 +75,13 @@ def test_every_node_is_scraped(example: Fleet) -> None:
         assert [target["targets"] for target in targets] == [[f"{node.address}:{port}"] for node in example.nodes]
 
 
+def test_every_node_knows_the_gateways_by_their_addresses(example: Fleet) -> None:
+    """Its agent hears nobody else: whoever runs on the node reaches it as well."""
+    for node in example.nodes:
+        settings = json.loads(_content(example, node.name, "/etc/ipex/node.json"))
+        assert settings["gateways"] == {one.name: one.address for one in example.with_role("gateways")}
+
+
 def test_a_third_service_appears_everywhere(example: Fleet) -> None:
     """One more entry of data brings its unit, closure, upstream, location, probe and verification."""
     base = example["gpu-01"].services[0]

@@ -8,6 +8,8 @@ import pytest
 from fleet import desired
 from fleet.health import Health, nonsense
 from fleet.model import Fleet
+from ipex_node import loopback, readiness, rotation
+from ipex_node.health import repair, run
 
 
 def _file(fleet: Fleet, node: str, path: str) -> str:
@@ -64,15 +66,28 @@ def test_the_kernels_log_costs_one_capability_and_a_plain_file_none(example: Fle
 
 
 def test_a_run_has_the_time_it_needs(example: Fleet) -> None:
-    """The unit's timeout holds three proofs of every engine, and the waits between."""
-    node = example["gpu-01"]
-    needed = 3 * sum(service.probe_seconds for service in node.services) + node.health.leave_seconds
+    """The unit's timeout holds the worst that can happen to every engine, one behind the other."""
+    node, question = example["gpu-01"], 2 * readiness.ANSWER_SECONDS
+    health, needed = node.health, 2 * rotation.RETURN_SECONDS + run.LISTEN_SECONDS + node.health.leave_seconds
+    for service in node.services:
+        # What is in flight is asked for before and behind, there and on every other engine.
+        judged = service.probe_seconds + health.tries * (health.try_seconds + question)
+        judged += 2 * loopback.SECONDS * len(node.services)
+        needed += judged + 2 * (service.probe_seconds + question) + repair.DOOR_SECONDS
     line = next(
         line
         for line in _file(example, "gpu-01", "/etc/systemd/system/ipex-health-monitor.service").splitlines()
         if line.startswith("TimeoutStartSec=")
     )
-    assert int(line.partition("=")[2]) > needed
+    assert needed < int(line.partition("=")[2]) < 2 * needed
+
+
+def test_systemds_brake_is_behind_the_monitors_own(example: Fleet) -> None:
+    """The monitor must never meet it: the door it shuts is opened only by hand."""
+    unit = _file(example, "gpu-01", "/etc/systemd/system/ipex-restart@.service").splitlines()
+    health = example["gpu-01"].health
+    assert f"StartLimitBurst={health.restarts + 1}" in unit
+    assert f"StartLimitIntervalSec={health.window_seconds}" in unit
 
 
 def test_node_and_gateway_are_told_what_concerns_them(example: Fleet) -> None:

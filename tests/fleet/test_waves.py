@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet import load, waves
+from fleet import load, plan, waves
+from fleet.model import Fleet
+from fleet.observed import Observed
 from fleet.waves import Capacity, FloorError, Wave
 
 
@@ -83,6 +85,19 @@ def test_a_drained_node_does_not_make_room() -> None:
 
     with pytest.raises(FloorError):
         waves.plan(nodes, known, canaries=0, fractions=[])
+
+
+@pytest.mark.parametrize(("reboot", "room"), [(False, True), (True, False)])
+def test_a_node_that_waits_for_a_reboot_does_not_make_room(example: Fleet, reboot: bool, room: bool) -> None:
+    """A change brings an engine back that was condemned; a GPU that its driver has given up stays where it is."""
+    names = [node.name for node in example.with_role("gpu_nodes")]
+    condemned = {service.name: "gpu:wedge" for service in example.services()}
+    well = Observed(status={"generation": "a"})
+    ill = Observed(status={"generation": "a", "condemned": condemned, "reboot_needed": reboot})
+    known = plan.capacities(example, dict.fromkeys(names, well) | {names[0]: ill}, {})
+
+    assert [capacity.allows([names[1]]) for capacity in known] == [False, False]
+    assert [capacity.after([names[0]]).allows([names[1]]) for capacity in known] == [room, room]
 
 
 def test_no_wave_begins_after_a_failure() -> None:

@@ -1,7 +1,9 @@
 """What gateways and monitors are told."""
 
+import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from ipex_node import samples
-from ipex_node.agent import Agent, Server
+from ipex_node import readiness, samples
+from ipex_node.agent import CONVERSATIONS, PER_ADDRESS, Agent, Server, _place
 from ipex_node.exposition import OPENMETRICS, TEXT
 from ipex_node.readiness import Readiness
 from ipex_node.samples import Sample
-from ipex_node.settings import Service, Settings
-from tests.ipex_node.fake_node import FakeNode
+from ipex_node.settings import Service, Settings, load
+from ipex_node.world import World
+from tests.ipex_node.fake_node import SETTINGS, FakeNode
+from tests.ipex_node.tiny_server import dripping
+from tests.lab_engines.engine_process import until
 from tools.recorded import ROWS
 
 OLLAMA = Service("ollama", 11434, "/api/tags")
@@ -37,6 +42,7 @@ def test_flag_takes_the_node_out_of_rotation(node: FakeNode, flag: str) -> None:
         "generation": None,
         "services": {"ollama": True},
         "in_flight": {"ollama": 0},
+        "condemned": (),
         "failing": (),
         "circuit": (),
         "gateways": {},
@@ -69,7 +75,9 @@ def test_answers_are_kept_for_a_second(node: FakeNode) -> None:
 def port(node: FakeNode) -> Iterator[int]:
     """A running agent of a node whose service is down, and whose GPU was measured a moment ago."""
     down = replace(OLLAMA, port=1)
-    settings = Settings("gpu-01", "lab", services=(down,), sources={"gpu": 60.0, "traffic": 60.0}, metrics=ROWS)
+    known = {"gateway-01": "127.0.0.2", "gateway-02": "198.51.100.2"}
+    sources = {"gpu": 60.0, "traffic": 60.0}
+    settings = Settings("gpu-01", "lab", services=(down,), gateways=known, sources=sources, metrics=ROWS)
     warm = Sample("ipex_gpu_temperature_celsius", {"gpu": "card0", "sensor": "pkg"}, 52)
     samples.write(node.world.paths.samples("gpu"), [warm, Sample("ipex_of_another_version", {}, 1)])
     server = Server(("127.0.0.1", 0), Agent(node.world, settings))
@@ -87,7 +95,12 @@ def ask(port: int, path: str) -> tuple[int, Any]:
 
 def asked(port: int, path: str, accept: str) -> tuple[int, str | None, str]:
     """Ask the agent, and return the kind of its answer, too."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    return asked_from("127.0.0.1", port, path, accept)
+
+
+def asked_from(address: str, port: int, path: str, accept: str = "*/*") -> tuple[int, str | None, str]:
+    """Ask the agent from one of loopback's addresses."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2, source_address=(address, 0))
     connection.request("GET", path, headers={"Accept": accept})
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -132,3 +145,89 @@ def test_answer_comes_in_one_piece(port: int) -> None:
         for _ in range(30):
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(65536).endswith(b'{"ok": true}')
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "heard"),
+    [
+        ("gateway-01", "127.0.0.2", True),
+        ("gateway-01", "127.0.0.1", False),
+        ("gateway-02", "127.0.0.2", False),
+        ("gateway-03", "127.0.0.2", False),
+        ("", "127.0.0.2", False),
+    ],
+    ids=["gateway", "engine", "another-gateways-name", "made-up", "nameless"],
+)
+def test_only_a_gateway_at_its_own_address_is_heard(port: int, name: str, address: str, heard: bool) -> None:
+    """Engines reach the agent, too: none of them says that the fleet fails, or where requests are sent."""
+    said = json.loads(asked_from(address, port, f"/ready?gateway={name}&rotation=out&circuit=ollama:api")[2])
+    assert list(said["gateways"]) == ([name] if heard else [])
+    assert said["circuit"] == (["ollama:api"] if heard else [])
+
+
+def test_made_up_names_leave_room_for_the_gateways(port: int) -> None:
+    """However many speak, the real one is heard."""
+    for number in range(70):
+        asked_from("127.0.0.2", port, f"/ready?gateway=x{number}&rotation=in")
+    said = json.loads(asked_from("127.0.0.2", port, "/ready?gateway=gateway-01&rotation=out")[2])
+    assert said["gateways"]["gateway-01"]["rotation"] == "out"
+
+
+@pytest.mark.parametrize(
+    ("gateways", "address", "heard"),
+    [
+        ({"gateway-01": "198.51.100.1"}, "198.51.100.1", True),
+        ({"gateway-01": "198.51.100.1"}, "127.0.0.1", False),
+        (["gateway-01"], "198.51.100.1", True),
+        (["gateway-02"], "198.51.100.1", False),
+    ],
+)
+def test_settings_of_an_earlier_deploy_name_gateways_without_addresses(
+    node: FakeNode, gateways: object, address: str, heard: bool
+) -> None:
+    """They still load, and until the next deploy a gateway's name is believed from anywhere."""
+    node.on("/etc/ipex").mkdir(parents=True)
+    node.on("/etc/ipex/node.json").write_text(json.dumps(SETTINGS | {"gateways": gateways}))
+    assert load(node.world.paths.settings).is_gateway("gateway-01", address) == heard
+
+
+def test_idle_connections_of_an_engine_leave_room_for_the_gateways(port: int) -> None:
+    """All of loopback has some of the conversations, however many addresses it uses; the rest is others'."""
+    server = Server(("127.0.0.1", 0), Agent(World(), Settings()))
+    with server.socket:
+        taken = [server._takes(_place((f"127.0.0.{number}", 1))) for number in range(1, 20)]
+        assert (sum(taken), server._takes("198.51.100.1")) == (PER_ADDRESS, True)
+        assert sum(server._takes(f"198.51.100.{number}") for number in range(2, 200)) == CONVERSATIONS - PER_ADDRESS - 1
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=2) for _ in range(PER_ADDRESS)]
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        ask(port, "/healthz")
+        pytest.fail("one more than may be was answered")
+    for connection in idle:
+        connection.close()
+    until(lambda: answers(port))
+
+
+def answers(port: int) -> bool:
+    """Whether the agent takes another conversation."""
+    with contextlib.suppress(ConnectionError, http.client.HTTPException):
+        return ask(port, "/healthz")[0] == 200
+    return False
+
+
+def test_an_engine_that_drips_does_not_stay_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte comes in time and the answer does not: what was known of it before must not stand for ever."""
+    monkeypatch.setattr(readiness, "ANSWER_SECONDS", 0.2)
+    with dripping(b"HTTP/1.1 200 OK\r\nX: ") as port:
+        assert not readiness.answers(replace(OLLAMA, port=port))
+
+
+@pytest.mark.parametrize("place", ["verdict", "samples"])
+def test_a_pipe_in_a_files_place_keeps_nobody_waiting(node: FakeNode, place: str) -> None:
+    """The units that leave these files have other rights than the agent, and than root."""
+    paths = node.world.paths
+    file = paths.verdict if place == "verdict" else paths.samples("gpu")
+    file.parent.mkdir(parents=True)
+    os.mkfifo(file)
+    agent = Agent(node.world, Settings("gpu-01", "lab", sources={"gpu": 60.0}, metrics=ROWS))
+    assert agent.answer("/ready")[0] == 200
+    assert b"ipex-gpu has left nothing" in agent.answer("/metrics")[2]

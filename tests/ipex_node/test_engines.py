@@ -10,7 +10,7 @@ from ipex_node import engines
 from ipex_node.client import Client
 from ipex_node.failure import FailedError, GivenUpError
 from ipex_node.manifest import Probe
-from tests.ipex_node.tiny_server import Handler, Server, frame, running
+from tests.ipex_node.tiny_server import Handler, Server, dripping, frame, running
 
 SECONDS = 0.2
 
@@ -146,6 +146,39 @@ def test_comfyui_that_does_not_work(server: Server, path: str, answer: object, w
     assert callable(answer)
     server.answers[path] = answer
     with pytest.raises(FailedError, match=why):
+        prove(server, "comfyui")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"],
+    ids=["head", "chunk", "last"],
+)
+@pytest.mark.parametrize("ask", ["get", "stream"])
+def test_an_answer_that_drips_ends_at_the_deadline(first: bytes, ask: str) -> None:
+    """Byte by byte, each in time: the run that judges it, and all other engines of the node, would wait for ever."""
+    with dripping(first) as port:
+        client = Client(f"http://127.0.0.1:{port}", time.monotonic() + SECONDS)
+        with pytest.raises(FailedError, match="no answer before the deadline"):
+            client.get("/") if ask == "get" else list(client.stream("/", {}))
+
+
+@pytest.mark.parametrize("path", ["/api/tags", "/api/generate", "/api/ps", "/system_stats", "/prompt", "/history/p1"])
+@pytest.mark.parametrize("said", [b"[" * 100_000, b"[1]", b'{"models": [1], "devices": [1], "p1": 1}', b'"x"', b"1"])
+def test_an_answer_of_any_shape_is_a_failure(server: Server, path: str, said: bytes) -> None:
+    """Deeper than any answer is, or in words no engine uses: it fails its proof, and ends nobody's run."""
+    method = "POST" if path in {"/api/generate", "/prompt"} else "GET"
+    server.answers[f"{method} {path}"] = lambda it: it.chunks(said)
+    engine = "ollama" if path.startswith("/api") else "comfyui"
+    with pytest.raises(FailedError):
+        deep(server, engine)
+
+
+@pytest.mark.parametrize("said", [b"[" * 100_000, b"[1]", b'{"data": 1}', b"\xff"])
+def test_an_event_of_any_shape_is_a_failure(server: Server, said: bytes) -> None:
+    """The same, from the websocket."""
+    server.answers["GET /ws"] = lambda it: it.upgrade(frame(1, said))
+    with pytest.raises(FailedError):
         prove(server, "comfyui")
 
 

@@ -71,14 +71,23 @@ def test_connections_from_outside_are_in_flight(
         ({"queue_running": [[1]], "queue_pending": [[2], [3]]}, 3),
         ({"queue_running": [], "queue_pending": []}, 0),
         ({}, None),
+        ([], None),
     ],
 )
-def test_comfyuis_queue_is_in_flight(node: FakeNode, queue: dict[str, Any], number: int | None) -> None:
+def test_comfyuis_queue_is_in_flight(node: FakeNode, queue: object, number: int | None) -> None:
     """Running and pending prompts count; an answer that is no queue is unknown, not nothing."""
     with running() as server:
         server.answers = {"GET /queue": lambda it: it.say(200, queue)}
         service = Service("comfyui", server.server_port, "/system_stats", "comfyui")
         assert in_flight.count(service, node.world.paths.connections) == number
+
+
+def test_a_queue_beyond_all_depth_is_unknown(node: FakeNode) -> None:
+    """It must not end a drain that waits for it."""
+    with running() as server:
+        server.answers = {"GET /queue": lambda it: it.chunks(b"[" * 100_000)}
+        service = Service("comfyui", server.server_port, "/system_stats", "comfyui")
+        assert in_flight.count(service, node.world.paths.connections) is None
 
 
 def test_nobody_there_works_on_nothing(node: FakeNode) -> None:
@@ -105,7 +114,7 @@ class FakeGateway:
 @contextmanager
 def asked_by(node: FakeNode, *, follows: bool = True) -> Iterator[tuple[int, FakeGateway]]:
     """Run the node's agent, and a gateway that asks it."""
-    agent = Agent(node.world, Settings("gpu-01", "lab"))
+    agent = Agent(node.world, Settings("gpu-01", "lab", gateways={"gateway-01": "127.0.0.1"}))
     server = Server(("127.0.0.1", 0), agent)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     gateway = FakeGateway(server.server_port, "gateway-01", follows=follows)
@@ -143,17 +152,35 @@ def test_silent_gateway_is_gone(node: FakeNode, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_gateways_word_is_kept_with_its_age() -> None:
-    """Only in and out are words, only so many names are kept, and the last word counts."""
+    """Only in and out are words, and the last word counts."""
     gateways = Gateways()
     gateways.hear("gateway-01", "in")
     gateways.hear("gateway-01", "out")
     gateways.hear("gateway-02", "perhaps")
-    for number in range(100):
-        gateways.hear(f"x{number}", "in")
     said = gateways.said()
     assert said["gateway-01"] == {"rotation": "out", "without": (), "seconds_ago": 0.0}
     assert "gateway-02" not in said
-    assert len(said) == 64
+
+
+def test_drain_asks_the_fleets_gateways_and_nobody_else() -> None:
+    """Whatever the agent was made to believe, a name that is no gateway's is not waited for."""
+    with running() as server:
+        word = {"rotation": "in", "without": [], "seconds_ago": 0.0}
+        told = {"gateway-01": word | {"rotation": "out"}, "made-up": word}
+        server.answers = {"GET /ready": lambda it: it.say(503, {"gateways": told})}
+        known = Settings("gpu-01", agent_port=server.server_port, gateways={"gateway-01": "198.51.100.1"})
+        assert rotation.await_gateways(known, "out", 0) == []
+        assert rotation.await_gateways(known, "in", 0) == ["gateway-01"]
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"[]", b'{"gateways": []}', b"<html>"])
+def test_an_agent_that_answers_anything_ends_no_drain(answer: bytes) -> None:
+    """No gateway has said a word then, and no check is doubted."""
+    with running() as server:
+        server.answers = {"GET /ready": lambda it: it.chunks(answer)}
+        known = Settings("gpu-01", agent_port=server.server_port, gateways={"gateway-01": ""})
+        assert rotation.await_gateways(known, "out", 0) == ["gateway-01"]
+        assert rotation.circuit(server.server_port) == ()
 
 
 def test_drain_ends_when_the_last_request_does(node: FakeNode) -> None:

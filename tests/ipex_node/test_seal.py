@@ -1,6 +1,7 @@
 """The seal repeats a status only while nothing has changed."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -74,6 +75,29 @@ def test_any_change_breaks_the_seal(
     change(node, tmp_path)
 
     assert _repeated(world) is None
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "endless"])
+def test_a_verdict_that_is_none_keeps_nobody_waiting(world: World, served: str, tmp_path: Path, what: str) -> None:
+    """Its owner is not root, who repeats the seal in every run: neither a pipe nor a file without end holds him up."""
+    path = world.paths.verdict
+    path.parent.mkdir(parents=True)
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "link":
+        (tmp_path / "secret").write_text("secret")
+        path.symlink_to(tmp_path / "secret")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+
+    answer = sealed_status(world)
+    assert (answer["generation"], answer["condemned"]) == (served, {})
+    done = subprocess.run(["sh", world.paths.seal], capture_output=True, text=True, check=False, timeout=10)
+    assert json.loads(done.stdout) == answer
+    if what == "link":
+        (tmp_path / "secret").write_text("another")
+        assert _repeated(world) == answer
 
 
 def test_a_drifted_node_is_not_sealed(world: World, served: str, node: FakeNode) -> None:

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from ipex_node.__main__ import main
+from ipex_node.health import verdict
+from ipex_node.health.verdict import Condemned, Verdict
 from tests.ipex_node.fake_node import GROUP, OLLAMA, OWNER, FakeNode
 
 UNIT_FILE = f"/etc/systemd/system/{OLLAMA}"
@@ -57,6 +59,16 @@ def test_damaged_record_is_drift(node: FakeNode, served: str) -> None:
     manifest = node.on(f"/var/lib/ipex/generations/{served}/manifest.json")
     manifest.write_text(manifest.read_text().replace("gpu-01", "gpu-02"))
     assert [one["what"] for one in node.status()["drift"]] == ["generation"]
+
+
+@pytest.mark.parametrize("held", ["nothing", "service", "node"])
+def test_a_node_that_waits_for_a_reboot_says_so(node: FakeNode, served: str, held: str) -> None:
+    """An activation brings an engine back, but not a GPU that its driver has given up."""
+    why = Condemned("gpu:wedge", "reboot needed")
+    found = Verdict(node=why if held == "node" else None, services={"ollama": why} if held == "service" else {})
+    verdict.write(node.world.paths.verdict, found)
+    assert node.status()["reboot_needed"] == (held == "node")
+    assert served
 
 
 def test_status_asks_systemd_once(node: FakeNode, served: str) -> None:

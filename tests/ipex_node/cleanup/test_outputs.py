@@ -28,7 +28,7 @@ def top(tmp_path: Path) -> Path:
 
 
 def _listed(top: Path) -> list[File]:
-    return outputs.listed(top, "comfyui/output")
+    return outputs.listed(top, "comfyui/output", OLD + 1)
 
 
 def _names(top: Path) -> set[str]:
@@ -138,4 +138,25 @@ def test_directories_without_end_are_left(top: Path) -> None:
 
 def test_an_engine_that_has_made_nothing_has_no_outputs(tmp_path: Path) -> None:
     """No directory yet is nothing to clean."""
-    assert outputs.listed(tmp_path, "comfyui/output") == []
+    assert outputs.listed(tmp_path, "comfyui/output", OLD) == []
+
+
+def test_old_files_are_found_among_more_young_ones_than_are_kept_in_mind(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that makes thousands of files a day must not hide last month's behind them."""
+    monkeypatch.setattr(outputs, "_MOST", 3)
+    for number in range(50):
+        (top / f"comfyui/output/{number}.png").touch()
+
+    found = _listed(top)
+
+    assert {Path(file.path).name for file in found if file.modified == OLD} == {"a.png", "b.png"}
+    assert len(found) == 5
+
+
+def test_a_crowded_directory_is_read_name_by_name(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of all names would be larger than the unit's memory."""
+    monkeypatch.setattr("os.listdir", None)
+
+    assert _names(top) == {"a.png", "deep/er/b.png"}

@@ -82,6 +82,15 @@ def test_nothing_that_is_protected_goes(there: Inventory, wanted: list[str]) -> 
 
 
 @given(inventories())
+def test_no_file_goes_for_its_age_where_the_clock_is_doubted(there: Inventory) -> None:
+    """Neither what people have made nor what a stage has left, and the reason stands beside it."""
+    plan = decide(replace(there, doubt="the clock"), LIMITS)
+
+    assert not _names(plan.goes, "output") | _names(plan.goes, "leftover")
+    assert {item.why for item in plan.stays if item.kind in {"output", "leftover"}} <= {"the clock"}
+
+
+@given(inventories())
 def test_everything_is_told_once_with_its_bytes(there: Inventory) -> None:
     """What goes and what stays are together all there is, and the bytes add up."""
     plan = decide(there, LIMITS)

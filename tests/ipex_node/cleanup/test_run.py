@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from ipex_node import files as real_files
 from ipex_node import samples, store
 from ipex_node.__main__ import main
+from ipex_node.cleanup import outputs
 from ipex_node.cleanup.run import cleanup
 from tests.ipex_node.cleanup.fake_store import FakeStore
 from tests.ipex_node.fake_node import PROFILE, SERVICE, SETTINGS, FakeNode, files
@@ -239,6 +241,50 @@ def test_what_the_plan_did_not_name_stays(nix: FakeStore, monkeypatch: pytest.Mo
     assert nix.node.on(f"{OUTPUT}/late.png").exists()
 
 
+def test_the_lock_is_not_held_while_many_files_are_looked_at_and_go(
+    nix: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With idle I/O that takes minutes, in which no deploy could begin; what a deploy needs goes under the lock."""
+    old = _output(nix.node, "old.png", 31)
+    paths, seen = nix.node.world.paths, set[tuple[str, bool]]()
+
+    def watched(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def watch(*words: Any) -> Any:
+            seen.add((name, store.is_locked(paths)))
+            return real(*words)
+
+        monkeypatch.setattr(module, name, watch)
+
+    watched(outputs, "listed")
+    watched(outputs, "remove")
+    watched(real_files, "remove_tree")
+    assert cleanup(nix.world)["ok"]
+
+    assert not old.exists()
+    assert seen == {("listed", False), ("remove", False), ("remove_tree", True)}
+
+
+@pytest.mark.parametrize(
+    ("clock", "goes"), [("/run/systemd/timesync/synchronized", True), ("/run/systemd/container", True), ("", False)]
+)
+def test_a_machine_that_boots_with_its_clock_ahead_keeps_its_files(nix: FakeStore, clock: str, goes: bool) -> None:
+    """Alone, no file goes for its age unless something keeps the clock; what bears no age of people's files goes."""
+    old, first = _output(nix.node, "old.png", 31), min(_left(nix) - _kept(nix))
+    if clock:
+        nix.node.on(clock).parent.mkdir(parents=True)
+        nix.node.on(clock).touch()
+
+    answer = cleanup(nix.world, unattended=True)
+
+    assert old.exists() != goes
+    assert any("clock" in item["why"] for item in answer["kept"]) != goes
+    assert first not in _left(nix)
+    assert cleanup(nix.world)["ok"]
+    assert not old.exists()
+
+
 def test_a_retired_service_gives_its_closure_back(nix: FakeStore) -> None:
     """A profile that no kept generation has goes whole; the profile never leads nowhere."""
     whisper = nix.add("whisper")
@@ -335,6 +381,15 @@ def test_a_run_leaves_its_worth_for_the_agent(nix: FakeStore) -> None:
     left = {one.family: one.value for one in samples.read(nix.node.world.paths.samples("cleanup"), 60) or ()}
     assert left["ipex_cleanup_freed_bytes"] == freed > 0
     assert time.time() - left["ipex_cleanup_last_run_timestamp_seconds"] < 60
+
+
+def test_its_worth_outlives_a_reboot(nix: FakeStore) -> None:
+    """The next run may be a week away: until then /run would be empty, and the agent would call it silent."""
+    cleanup(nix.world)
+
+    assert nix.node.world.paths.samples("cleanup") == nix.node.on("/var/lib/ipex-cleanup/samples.json")
+    shutil.rmtree(nix.node.on("/run"))
+    assert samples.read(nix.node.world.paths.samples("cleanup"), 60)
 
 
 def test_a_node_that_cleans_nothing_says_so(node: FakeNode, capsys: pytest.CaptureFixture[str]) -> None:

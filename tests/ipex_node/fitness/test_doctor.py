@@ -240,7 +240,7 @@ def test_the_clocks_keeper_is_found(tmp_path: Path, file: str, said: str, clock:
     machine.write(file, "")
     machine.said["timedatectl"] = said
 
-    assert inspection._clock(World(Paths(tmp_path), machine.run)) == clock
+    assert inspection.clock(World(Paths(tmp_path), machine.run)) == clock
 
 
 def test_closures_are_measured_in_the_store(tmp_path: Path) -> None:

@@ -1,12 +1,9 @@
 """What the engines do for their users, measured on the lab's engines."""
 
 import json
+import os
 import signal
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,12 +15,11 @@ from ipex_node.failure import FailedError
 from ipex_node.paths import Paths
 from ipex_node.samples import Sample
 from ipex_node.settings import Service, Settings
-from ipex_node.traffic import comfyui, ollama, question, run
+from ipex_node.traffic import comfyui, ollama, run
 from ipex_node.traffic.counts import Counts, Evaluated, Finished
 from ipex_node.traffic.journal import Journal
-from ipex_node.traffic.question import ask
 from ipex_node.traffic.run import Traffic
-from tests.ipex_node import fake_node, tiny_server
+from tests.ipex_node import fake_node
 from tests.ipex_node.fake_node import FakeNode
 from tests.ipex_node.traffic.test_journal import entry
 from tests.ipex_node.traffic.test_ollama import ACCESS, GENERATED
@@ -165,25 +161,19 @@ def test_a_prompt_that_runs_is_in_the_queue(tmp_path: Path) -> None:
         assert values(looks.look())[("ipex_queue_length",)] == 3
 
 
-def test_measures_until_it_is_stopped(node: FakeNode) -> None:
+def test_measures_until_it_is_stopped(node: FakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first numbers are there at once, and SIGTERM ends it well."""
     files.write(
         node.world.paths.settings,
         json.dumps(fake_node.SETTINGS | {"services": [], "paths": {"sysfs": "/s", "procfs": "/p"}}).encode(),
     )
-    left = node.world.paths.samples("traffic")
-
-    def stop() -> None:
-        until(left.exists)
-        signal.raise_signal(signal.SIGTERM)
-
+    monkeypatch.setattr("time.sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
     before = signal.getsignal(signal.SIGTERM)
-    threading.Thread(target=stop, daemon=True).start()
     try:
         assert run.serve(node.world) == {"ok": True, "failures": []}
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert samples.read(left, 60) == []
+    assert samples.read(node.world.paths.samples("traffic"), 60) == []
 
 
 def test_a_machine_without_settings_is_told_to_be_deployed(node: FakeNode) -> None:
@@ -220,45 +210,3 @@ def test_lines_of_an_unknown_unit_count_nowhere() -> None:
     """Only the node's own engines are counted."""
     found = values(looking(ollama_at(1), lambda _: entry(ACCESS, unit="other.service")).look())
     assert found["ipex_inference_requests_total", "generate", "success"] == 0
-
-
-@contextmanager
-def dripping() -> Iterator[int]:
-    """A server that sends one byte now and then, for ever."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        over = threading.Event()
-
-        def drip() -> None:
-            connection, _ = server.accept()
-            with connection:
-                while not over.wait(0.02):
-                    try:
-                        connection.sendall(b"H")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=drip, daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        over.set()
-        thread.join()
-
-
-def test_an_engine_that_drips_costs_its_time_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each byte comes in time, the answer does not."""
-    monkeypatch.setattr(question, "_SECONDS", 0.2)
-    with dripping() as port:
-        begin = time.monotonic()
-        assert ask(port, "/queue") is None
-        assert time.monotonic() - begin < 2
-
-
-def test_answers_that_are_no_json() -> None:
-    """Nothing, for each of them."""
-    with tiny_server.running() as server:
-        server.answers["GET /deep"] = lambda request: request.chunks(b"[" * 200_000)
-        server.answers["GET /words"] = lambda request: request.chunks(b"hello")
-        server.answers["GET /refused"] = lambda request: request.say(500, {})
-        server.answers["GET /good"] = lambda request: request.say(200, {"a": 1})
-        port = server.server_port
-        assert [ask(port, path) for path in ("/deep", "/words", "/refused", "/good")] == [None, None, None, {"a": 1}]
