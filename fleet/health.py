@@ -8,6 +8,8 @@ _DOOR_SECONDS = 60
 """A restart by systemd: twice the TimeoutStopSec= of the engines' units."""
 _ROOM_SECONDS = 60
 """The gateways, the log, the disks."""
+_QUESTION_SECONDS = 4
+"""The port and the API, before each proof: two seconds each."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,11 @@ class Health:
         spread_seconds: how far the nodes are spread behind that time (RandomizedDelaySec=).
         tries: failures in a row that make a verdict.
         try_seconds: between two tries.
-        busy_runs: runs in a row in which an engine may be too busy with users' work to be proved.
+        busy_runs: runs in a row in which an engine may be too busy with users' work, or too young, to be proved.
         leave_seconds: how long work in flight on an engine that is out of rotation may take to end before the restart.
         restarts: restarts of one service in one window at most; then it stays out of rotation.
-        window_seconds: how long a restart counts; a second reset of a GPU within it asks for a reboot.
+        window_seconds: how long a restart counts; a second reset of a GPU within it asks for a reboot; what was given
+            up so long ago is this node's own illness, whatever fails elsewhere.
         backoff_seconds: between the first restart and the second; it doubles from one to the next.
         disk_share: share of a file system in use above which the cleanup is asked for.
         circuit_share: if more than this share of the nodes that run a service fail the same check, none repairs itself.
@@ -48,9 +51,11 @@ class Health:
         Args:
             probe_seconds: what each engine has for its proof: it is asked before, without new work, and after.
         """
-        trying = self.tries * self.try_seconds
-        engines = sum(3 * seconds + trying + _DOOR_SECONDS for seconds in probe_seconds)
-        return engines + self.leave_seconds + _ROOM_SECONDS
+        # All tries together have the time of one proof; the last of the questions may begin just before its end. What
+        # is in flight is asked for before and behind, on every engine.
+        trying = self.tries * (self.try_seconds + _QUESTION_SECONDS)
+        beside = trying + 2 * _QUESTION_SECONDS * (1 + len(probe_seconds)) + _DOOR_SECONDS
+        return sum(3 * seconds + beside for seconds in probe_seconds) + self.leave_seconds + _ROOM_SECONDS
 
 
 def nonsense(health: Health) -> Iterator[tuple[str, str]]:

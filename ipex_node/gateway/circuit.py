@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+FORGET_SECONDS = 60.0
+"""A node that was silent for so long is not counted: longer than an agent takes to start anew, shorter than a boot."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,17 @@ class Limits:
     nodes: int
 
 
+class _Word(NamedTuple):
+    failing: tuple[str, ...]
+    serving: frozenset[str]
+    at: float
+
+
 class Circuit:
-    """Counts the nodes behind each failing check.
+    """Counts the nodes behind each failing check, over those that could fail it.
+
+    Those are the nodes that serve or fail it. One that is silent, or that has been out for so long that it does not
+    even count as failing any more, has left the fleet: neither its illness nor its absence says anything of the rest.
 
     Args:
         members: Service to the nodes that run it.
@@ -32,23 +44,32 @@ class Circuit:
 
     def __init__(self, members: Mapping[str, tuple[str, ...]], limits: Limits) -> None:
         self._members = members
-        self._everybody = {node for nodes in members.values() for node in nodes}
         self._limits = limits
-        self._failing: dict[str, tuple[str, ...]] = {}
+        self._said: dict[str, _Word] = {}
 
-    def hear(self, node: str, failing: tuple[str, ...]) -> None:
-        """Keep what a node says of itself; the last word of one that falls silent stands."""
-        self._failing[node] = failing
+    def hear(self, node: str, failing: tuple[str, ...], serving: Iterable[str], now: float) -> None:
+        """Keep what a node says of itself.
 
-    def open(self) -> dict[str, tuple[str, ...]]:
+        Args:
+            node: The node.
+            failing: Its checks that fail.
+            serving: Its services that are up.
+            now: A moment of `time.monotonic()`.
+        """
+        self._said[node] = _Word(failing, frozenset(serving), now)
+
+    def open(self, now: float) -> dict[str, tuple[str, ...]]:
         """Return the doubted checks, each with the nodes on which it fails."""
-        nodes: dict[str, list[str]] = {}
-        for node, failing in sorted(self._failing.items()):
-            for check in failing:
-                nodes.setdefault(check, []).append(node)
-        return {check: tuple(there) for check, there in sorted(nodes.items()) if self._is_doubted(check, there)}
+        there = {node: word for node, word in sorted(self._said.items()) if now - word.at < FORGET_SECONDS}
+        found = {}
+        for check in sorted({check for word in there.values() for check in word.failing}):
+            failing = tuple(node for node, word in there.items() if check in word.failing)
+            could = [node for node, word in there.items() if node in failing or self._serves(word, check)]
+            if len(failing) >= self._limits.nodes and len(failing) > self._limits.share * len(could):
+                found[check] = failing
+        return found
 
-    def _is_doubted(self, check: str, there: list[str]) -> bool:
+    def _serves(self, word: _Word, check: str) -> bool:
         # A check is SERVICE:LEVEL; what no service is called, as gpu:reset, concerns every node.
-        could = self._members.get(check.partition(":")[0], self._everybody)
-        return len(there) >= self._limits.nodes and len(there) > self._limits.share * len(could)
+        service = check.partition(":")[0]
+        return service in word.serving if service in self._members else bool(word.serving)

@@ -110,7 +110,8 @@ class Gateway:
         )
         self._rotation.hear(node, heard)
         if not heard.silence:
-            self._circuit.hear(node, heard.failing)
+            serving = [service for service, up in heard.services.items() if up]
+            self._circuit.hear(node, heard.failing, serving, time.monotonic())
         self._heard.set()
         return timed_out
 
@@ -167,7 +168,7 @@ class Gateway:
 
     def _doubt(self) -> None:
         """Follow the checks that fail on too many nodes, and say once that one does, and once that it is over."""
-        doubted = self._circuit.open()
+        doubted = self._circuit.open(time.monotonic())
         for check, nodes in doubted.items():
             if check not in self._doubted:
                 progress(f"{check} fails on {', '.join(nodes)} at once: no node repairs itself for it")

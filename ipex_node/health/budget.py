@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,14 @@ class Moment:
     at: float
 
     def seconds_since(self, earlier: Moment) -> float:
-        """Return how long ago another moment was; where the clock has gone back between two boots, no time at all."""
-        passed = self.up - earlier.up if self.boot == earlier.boot else self.at - earlier.at
-        return max(0.0, passed)
+        """Return how long ago another moment was; where the clock has gone back between two boots, for ever.
+
+        Nobody knows how long it was then, and a clock that was ahead once must not hold a moment for years.
+        """
+        if self.boot == earlier.boot:
+            return max(0.0, self.up - earlier.up)
+        passed = self.at - earlier.at
+        return passed if passed >= 0 else math.inf
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ipex_node import border
 from ipex_node.failure import failed
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def classify(sequence: int, text: str) -> list[Event]:
     if not message:
         return []
     kinds = (kind for kind, words in _COMPILED if words.match(message["said"]))
-    return [Event(sequence, message["slot"], kind, text[:300]) for kind in list(kinds)[:1]]
+    return [Event(sequence, message["slot"], kind, border.words(text)) for kind in list(kinds)[:1]]
 
 
 def _content(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from ipex_node.gpu import cards
@@ -39,18 +38,18 @@ def of(  # noqa: PLR0913,PLR0917 - everything a run has found
         held: What is held against the node.
         left: Service to the restarts it has left.
         paused: Checks that are not repaired because they fail everywhere.
-        found: Service to what was seen; a node that waits for its reboot is not asked.
+        found: Service to what was seen; a node that waits for its reboot, or keeps still, is not asked.
     """
-    yield Sample("ipex_health_last_run_timestamp_seconds", {}, time.time())
+    if memory.looked:
+        yield Sample("ipex_health_last_run_timestamp_seconds", {}, memory.looked)
     yield Sample("ipex_node_reboot_needed", {}, float(held.node is not None))
     for service, one in found.items():
         for level in LEVELS:
-            failed = one.check == f"{service}:{level}"
+            failed = one.failing == f"{service}:{level}"
             yield Sample("ipex_health_check_failed", {"service": service, "check": level}, float(failed))
     for service, number in left.items():
         yield Sample("ipex_health_restarts_total", {"service": service}, memory.restarts.get(service, 0))
         yield Sample("ipex_health_budget_left", {"service": service}, number)
-        yield Sample("ipex_health_condemned", {"service": service}, float(bool(held.out([service], ()))))
     for check in paused:
         yield Sample("ipex_health_circuit_open", {"check": check}, 1)
     yield from _resets(node.sysfs, memory)

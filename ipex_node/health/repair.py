@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ipex_node import in_flight, probing, rotation
-from ipex_node.failure import FailedError, failed
+from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.health import memory, verdict
 from ipex_node.health.budget import Budget
 from ipex_node.health.verdict import Condemned
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 DOOR_SECONDS = 60.0
 """Longest wait for systemd to have restarted a unit: TimeoutStopSec= of the engines' units, twice."""
+
+
+class DoorError(FailedError):
+    """A restart that was asked for has not come: that says nothing of the engine."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Repair:
         """Services that were restarted and are healthy again, in order."""
         self.has_asked = False
         """Whether any restart was asked for."""
+        self.failures: list[Failure] = []
+        """What was in the way of a repair, beside the engines themselves."""
 
     def left(self, service: str) -> int:
         """Return how many restarts a service has left."""
@@ -96,15 +102,24 @@ class Repair:
             self._hold(one, held)
         self._leave([one.service for one in ill])
         for one in ill:
-            still = self._disturbed()
-            if still:
-                progress(f"{one.service.name} is left alone: {still}")
-                self.lift(one.service.name)
-            elif one.check.endswith(":generates") and not self._checks.look(one.service).check:
+            if self._is_disturbed(one):
+                continue
+            if one.check.endswith(":generates") and not self._look(one.service).check:
                 progress(f"{one.service.name} was only busy")
                 self.lift(one.service.name)
             else:
                 self._restart(one)
+
+    def _is_disturbed(self, one: Ill) -> bool:
+        """Whether somebody else has the node in hand by now: whatever is seen of the engine is not its illness."""
+        still = self._disturbed()
+        if still:
+            progress(f"{one.service.name} is left alone: {still}")
+            self.lift(one.service.name)
+        return bool(still)
+
+    def _look(self, service: Service) -> Finding:
+        return self._checks.look(service, self._checks.until(service))
 
     def lift(self, service: str) -> None:
         """Hold nothing against a service any more."""
@@ -131,19 +146,31 @@ class Repair:
             self._memory.spent[name] = [*spent, now]
             self._memory.restarts[name] = self._memory.restarts.get(name, 0) + 1
             # Kept first: a monitor that is killed here must not restart once more than it may.
-            memory.save(self._paths.health_memory, self._memory)
+            self._keep()
             self._prove(one)
+
+    def _keep(self) -> None:
+        try:
+            memory.save(self._paths, self._memory)
+        except FailedError as error:
+            self.failures += error.failures
 
     def _prove(self, one: Ill) -> None:
         name = one.service.name
         progress(f"restart {one.service.unit}: {one.check}: {one.reason}")
         try:
             self._ask(one)
-            deadline = time.monotonic() + self._checks.deadline(one.service)
-            probing.until(lambda: _require(self._checks.look(one.service)), deadline)
+            until = self._checks.until(one.service)
+            probing.until(lambda: _require(self._checks.look(one.service, until)), until)
         except FailedError as error:
             progress(f"{name} is not healed: {error}")
-            if one.one_restart or self.left(name) == 0:
+            if self._is_disturbed(one):
+                return
+            if isinstance(error, DoorError):
+                self.failures += error.failures
+                # No restart, so nothing of the budget.
+                self._memory.spent[name] = self._memory.spent[name][:-1]
+            elif one.one_restart or self.left(name) == 0:
                 self._give_up(one, f"a restart has not helped: {error}")
         else:
             progress(f"{name} is healthy again")
@@ -155,16 +182,18 @@ class Repair:
         self.has_asked = True
         before = self._checks.start(one.service)
         request = self._paths.health / f"restart-{one.service.unit.removesuffix('.service')}"
-        # Written in place: closing a file that was written is what systemd.path(5), PathChanged=, waits for.
+        # Written in place: closing a file that was written is what systemd.path(5), PathChanged=, waits for. Only the
+        # name of the check: the reason may be an engine's own words.
         try:
-            request.write_text(f"{one.check}: {one.reason}\n", encoding="utf-8")
+            request.write_text(f"{one.check}\n", encoding="ascii")
         except OSError as error:
-            raise failed(str(request), f"cannot be written: {error.strerror}", "remove it, as root") from error
+            why = f"cannot be written: {error.strerror}"
+            raise DoorError(Failure(str(request), why, "remove it, as root")) from error
         _await_start(self._checks, one.service, before)
 
     def _give_up(self, one: Ill, why: str) -> None:
         progress(f"{one.service.name} stays out of rotation: {why}; ipex-node undrain ends this")
-        self._change(lambda there: _finally(there, one.service.name))
+        self._change(lambda there: _finally(there, one.service.name, self._health.window_seconds))
 
     def _hold(self, one: Ill, held: Condemned) -> None:
         """Hold something against a service, since when it was first held."""
@@ -176,19 +205,28 @@ class Repair:
         verdict.write(self._paths.verdict, change(verdict.read(self._paths.verdict)))
 
 
-def _finally(there: Verdict, service: str) -> Verdict:
+def _finally(there: Verdict, service: str, seconds: float) -> Verdict:
     held = there.services.get(service)
-    return there.against(service, replace(held, final=True)) if held else there
+    return there.against(service, held.given_up(seconds)) if held else there
 
 
 def _await_start(checks: Checks, service: Service, before: str) -> None:
+    """Wait for the unit's next start.
+
+    Raises:
+        DoorError: It runs as before.
+        FailedError: It was stopped, and does not start.
+    """
     deadline = time.monotonic() + DOOR_SECONDS
-    while checks.start(service) in {"", before}:
-        if time.monotonic() >= deadline:
-            unit = f"ipex-restart@{service.unit}"
-            why = "was not restarted: the door is shut, or it does not start"
-            raise failed(service.unit, why, f"on the node: systemctl status {unit} {service.unit}")
-        time.sleep(probing.PAUSE_SECONDS)
+    while (now := checks.start(service)) in {"", before}:
+        if time.monotonic() < deadline:
+            time.sleep(probing.PAUSE_SECONDS)
+            continue
+        door = f"ipex-restart@{service.unit}"
+        cure = f"on the node: systemctl status {door.removesuffix('.service')}.path {door} {service.unit}"
+        if now:
+            raise DoorError(Failure(service.unit, f"was not restarted within {DOOR_SECONDS:.0f} s", cure))
+        raise failed(service.unit, "does not start", cure)
 
 
 def _require(found: Finding) -> None:

@@ -6,13 +6,15 @@ is meant.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import marker, rotation, samples, settings, store
 from ipex_node.failure import FailedError, Failure, failed
-from ipex_node.health import kernel, measures, memory, verdict
+from ipex_node.fitness import needs
+from ipex_node.health import gpus, kernel, measures, memory, verdict
 from ipex_node.health.checks import Checks, Finding
 from ipex_node.health.repair import Ill, Repair
 from ipex_node.health.verdict import Condemned
@@ -36,16 +38,16 @@ def check(world: World) -> dict[str, Any]:
     """Run once.
 
     Raises:
-        FailedError: The node has no settings for this.
+        FailedError: The node has no settings for this, or root asks: its files would stay closed to the monitor.
     """
+    if os.geteuid() == 0:
+        why = "as root it would leave files that the monitor cannot write again"
+        raise failed("ipex-node health", why, "systemctl start ipex-health-monitor")
     node = settings.load(world.paths.settings)
     if node.health is None:
         raise failed(str(world.paths.settings), "says nothing of health", "run it on a GPU node that is deployed")
-    still = why_still(world)
-    if still:
-        progress(f"kept still: {still}")
-        return {"ok": True, "failures": [], "still": still}
-    return Monitor(world, node, node.health).run()
+    monitor, still = Monitor(world, node, node.health), why_still(world)
+    return monitor.keep_still(still) if still else monitor.run()
 
 
 def why_still(world: World) -> str:
@@ -70,7 +72,7 @@ class Monitor:
         self._paths = world.paths
         self._node = node
         self._health = health
-        self._memory = memory.load(self._paths.health_memory)
+        self._memory = memory.load(self._paths)
         self._manifest = store.manifest(self._paths, store.linked(self._paths.current))
         probes = {probe.unit: probe for probe in self._manifest.probes}
         self._checks = Checks(self._paths, node, health, probes)
@@ -84,9 +86,11 @@ class Monitor:
         try:
             self._watch_disks()
             events = self._read_log()
-            held = verdict.read(self._paths.verdict).node
-            if held:
-                progress(f"waits for a reboot: {held.reason}")
+            held = verdict.read(self._paths.verdict)
+            if held.node:
+                progress(f"waits for a reboot: {held.node.reason}")
+                failing = () if held.node.is_settled else verdict.checks([held.node.check])
+                verdict.write(self._paths.verdict, replace(held, failing=failing))
             else:
                 found = self._judge_all()
                 ill = self._ill(found, events)
@@ -96,16 +100,30 @@ class Monitor:
                 if self._repair.has_asked:
                     self._read_log(teardown=True)
         finally:
-            memory.save(self._paths.health_memory, self._memory)
-            samples.write(self._paths.samples("health"), self._samples(found))
-        failures = [*self._failures, *self._still_ill(found)]
+            self._leave(found)
+        failures = [*self._failures, *self._repair.failures, *self._still_ill(found)]
         return {
             "ok": not failures,
-            "failures": [failure.as_json() for failure in failures],
-            "checks": {name: one.check or "healthy" for name, one in found.items()},
+            "failures": [failure.as_json() for failure in dict.fromkeys(failures)],
+            "checks": {name: one.excuse or one.check or "healthy" for name, one in found.items()},
             "restarted": self._repair.restarted,
             "circuit": list(self._paused),
         }
+
+    def keep_still(self, why: str) -> dict[str, Any]:
+        """Ask and repair nothing; what the driver says meanwhile is counted, and no reason for a repair later."""
+        progress(f"kept still: {why}")
+        self._read_log(teardown=True)
+        self._leave({})
+        return {"ok": not self._failures, "failures": [failure.as_json() for failure in self._failures], "still": why}
+
+    def _leave(self, found: dict[str, Finding]) -> None:
+        """Leave the numbers, which need no disk, and then what the next run must know."""
+        samples.write(self._paths.samples("health"), self._samples(found))
+        try:
+            memory.save(self._paths, self._memory)
+        except FailedError as error:
+            self._failures += error.failures
 
     def _still_ill(self, found: dict[str, Finding]) -> Iterable[Failure]:
         """Name what the run has not mended."""
@@ -115,29 +133,31 @@ class Monitor:
         for name, why in held.services.items():
             yield Failure(why.check, why.reason, f"{name} is out of rotation; ipex-node undrain takes it back")
         for one in found.values():
-            if one.check in self._paused:
+            if one.failing in self._paused:
                 yield Failure(one.check, one.reason, "it fails on too many nodes at once: look for what they share")
 
     def _judge_all(self) -> dict[str, Finding]:
         found = {service.name: self._believe(service, self._checks.judge(service)) for service in self._node.services}
-        failing = verdict.checks([one.check for one in found.values()])
+        self._memory.looked = time.time()
         there = verdict.read(self._paths.verdict)
         for name, held in there.services.items():
             # Another generation is another chance, also for what was given up.
             if not found.get(name, Finding()).check and (not held.final or held.generation != self._manifest.id):
                 progress(f"{name} is healthy again")
                 there = there.without(name)
-        verdict.write(self._paths.verdict, replace(there, failing=failing))
+        failing = {name: one.failing for name, one in found.items()}
+        verdict.write(self._paths.verdict, replace(there, failing=there.counted(failing)))
         return found
 
     def _believe(self, service: Service, found: Finding) -> Finding:
-        """Let an engine be busy for a few runs; then being unable to prove anything is an illness, too."""
-        runs = self._memory.busy.get(service.name, 0) + 1 if found.busy else 0
+        """Believe an excuse for a few runs; then being unable to prove anything is an illness, too."""
+        runs = self._memory.busy.get(service.name, 0) + 1 if found.excuse else 0
         self._memory.busy[service.name] = runs
-        if not found.busy or runs > self._health.busy_runs:
-            return found
-        progress(f"{service.name} is busy: {found.reason}; users' work comes to its end meanwhile")
-        return Finding()
+        if runs > self._health.busy_runs:
+            return replace(found, excuse="")
+        if found.excuse:
+            progress(f"{service.name} is {found.excuse}: {found.reason}")
+        return found
 
     def _ill(self, found: dict[str, Finding], events: list[Event]) -> list[Ill]:
         """Name what is to be repaired: after a reset everything that computes on GPUs, however well it answers."""
@@ -146,11 +166,13 @@ class Monitor:
             return []
         if events:
             return self._after_reset(events[0].text)
-        return [Ill(service, one.check, one.reason) for service, one in self._each(found) if one.check]
+        return [Ill(service, one.check, one.reason) for service, one in self._each(found) if one.failing]
 
     def _after_reset(self, text: str) -> list[Ill]:
         now = memory.now(self._paths)
-        recent = [at for at in self._memory.incidents if now.seconds_since(at) < self._health.window_seconds]
+        since = [at for at in self._memory.incidents if now.seconds_since(at) < self._health.window_seconds]
+        # What led to a reboot is behind it.
+        recent = [at for at in since if at.boot == now.boot]
         self._memory.incidents = [*recent, now]
         if recent:
             self._quarantine(RESET, f"{len(recent) + 1} in {self._health.window_seconds:.0f} seconds, the last: {text}")
@@ -164,8 +186,8 @@ class Monitor:
         """Repair, except what fails everywhere, and what was given up."""
         if not ill:
             return
-        there = verdict.read(self._paths.verdict)
-        verdict.write(self._paths.verdict, replace(there, failing=verdict.checks([one.check for one in ill])))
+        there, failing = verdict.read(self._paths.verdict), {one.service.name: one.check for one in ill}
+        verdict.write(self._paths.verdict, replace(there, failing=there.counted(failing)))
         time.sleep(LISTEN_SECONDS if self._node.gateways else 0)
         self._paused = tuple(sorted({one.check for one in ill} & set(rotation.circuit(self._node.agent_port))))
         for paused in self._paused:
@@ -178,23 +200,26 @@ class Monitor:
         wanted = [one for one in ill if one.check not in self._paused and one.service.name not in given_up]
         self._repair.run(wanted, self._manifest.id)
         there = verdict.read(self._paths.verdict)
-        left = [one.check for one in ill if one.service.name in there.services or one.check in self._paused]
-        verdict.write(self._paths.verdict, replace(there, failing=verdict.checks(left)))
+        left = {name: check for name, check in failing.items() if name in there.services or check in self._paused}
+        verdict.write(self._paths.verdict, replace(there, failing=there.counted(left)))
 
     def _quarantine(self, why: str, text: str) -> None:
         """Take the whole node out until a reboot: a driver that has given a GPU up comes back by nothing else."""
+        there = verdict.read(self._paths.verdict)
+        if there.node:
+            return
         reason = f"reboot needed: {text}"
         progress(f"the node leaves rotation: {reason}")
-        held = Condemned(why, reason, time.strftime("%Y-%m-%dT%H:%M:%S%z"), final=True, generation=self._manifest.id)
-        there = verdict.read(self._paths.verdict)
+        held = Condemned(why, reason, time.strftime("%Y-%m-%dT%H:%M:%S%z"), generation=self._manifest.id)
+        held = held.given_up(self._health.window_seconds)
         verdict.write(self._paths.verdict, replace(there, node=held, failing=verdict.checks([*there.failing, why])))
 
     def _read_log(self, *, teardown: bool = False) -> list[Event]:
         """Return what is new in the kernel's log, counted.
 
         Args:
-            teardown: These lines were written while engines were restarted: killing one that hangs resets its engine
-                once more, and only a wedge is news.
+            teardown: These lines were written while engines were restarted, or somebody worked on them: killing one
+                that hangs resets its engine once more, and only a wedge is news.
         """
         boot = memory.now(self._paths).boot
         first, fresh = not self._memory.boot, self._memory.boot != boot
@@ -210,18 +235,38 @@ class Monitor:
             key = f"{event.slot} {event.kind}"
             self._memory.resets[key] = self._memory.resets.get(key, 0) + 1
             progress(f"kernel: {event.kind}: {event.text}")
+        unused = self._unused() if events else frozenset()
+        events = [event for event in events if event.slot not in unused]
         wedges = [event for event in events if event.kind == "wedge"]
         if teardown and wedges:
             self._quarantine(WEDGE, wedges[0].text)
         # What happened before the monitor's very first run is past, but for a wedge, which lasts.
         return wedges if first else events
 
+    def _unused(self) -> frozenset[str]:
+        """Return the GPUs whose resets are nobody's illness; without a word on them, none."""
+        if not self._node.fitness:
+            return frozenset()
+        try:
+            return gpus.unused(self._node.sysfs, needs.read(self._node.fitness, str(self._paths.settings)))
+        except FailedError as error:
+            self._failures += error.failures
+            return frozenset()
+
     def _watch_disks(self) -> None:
         for place, share in measures.disks(self._paths):
             if share > self._health.disk_share:
                 reason = f"{share:.0%} of the file system of {place} is used"
                 progress(f"{reason}: ask for the cleanup")
-                (self._paths.health / "cleanup").write_text(f"{reason}\n", encoding="utf-8")
+                self._ask_for_cleanup(f"{reason}\n")
+
+    def _ask_for_cleanup(self, reason: str) -> None:
+        request = self._paths.health / "cleanup"
+        try:
+            request.write_text(reason, encoding="utf-8")
+        except OSError as error:
+            why = f"cannot be written: {error.strerror}"
+            self._failures.append(Failure(str(request), why, "remove it, as root; then: systemctl start ipex-cleanup"))
 
     def _samples(self, found: dict[str, Finding]) -> Iterable[samples.Sample]:
         left = {service.name: self._repair.left(service.name) for service in self._node.services}

@@ -22,8 +22,8 @@ HANG = "i915 0000:03:00.0: [drm] GPU HANG: ecode 12:1:85def5fb, in llama-server 
 WEDGE = "i915 0000:03:00.0: [drm] *ERROR* GT0: Failed to reset chip"
 # A door is shut while its file goes: it opens at that, too.
 FRESH = (
-    "systemctl stop ipex-restart@ollama-ipex.path ipex-restart@comfyui-ipex.path; "
-    f"rm -rf /run/ipex-lab/faults /run/ipex/drain {RUN}/* /var/lib/ipex-health/* {faults.KERNEL_LOG}; "
+    "ipex-node undrain >/dev/null; systemctl stop ipex-restart@ollama-ipex.path ipex-restart@comfyui-ipex.path; "
+    f"rm -rf /run/ipex-lab/faults {RUN}/* /var/lib/ipex-health/* {faults.KERNEL_LOG}; "
     # By name: a pattern finds only what is in systemd's memory, and the start limit outlives that.
     "systemctl reset-failed ipex-restart@{ollama,comfyui}-ipex.{service,path} ollama-ipex ipex-health-monitor "
     "ipex-cleanup; "
@@ -115,7 +115,6 @@ def test_an_ill_engine_is_restarted_and_taken_back(patient: Patient, fault: faul
 
     assert numbers[f"ipex_health_check_failed ollama {'gpu' if fault == 'cpu' else 'generates'}"] == 1
     assert numbers["ipex_health_restarts_total ollama"] == 1
-    assert numbers["ipex_health_condemned ollama"] == 0
     assert patient.start("ollama-ipex") != before
     assert patient.ready()["services"]["ollama"]
     assert "ollama is healthy again" in patient.said()
@@ -261,8 +260,9 @@ def test_its_user_may_restart_nothing_itself(patient: Patient) -> None:
 
 
 def test_a_storm_of_requests_meets_systemds_own_brake(patient: Patient) -> None:
-    """Three restarts in a window, whatever is asked for; then the door is shut, for all to see."""
-    for _ in range(3):
+    """One restart more than the monitor's own budget, whatever is asked for; then the door is shut, for all to see."""
+    budget = json.loads(patient.shell("cat /etc/ipex/node.json"))["health"]["restarts"]
+    for _ in range(budget + 1):
         _restarts(patient, lambda: patient.shell(f"echo x > {REQUEST}"))
     before = patient.start("ollama-ipex")
     patient.shell(f"echo x > {REQUEST}")
