@@ -19,8 +19,8 @@ ROWS = (
     Metric(
         "ipex_health_condemned",
         "gauge",
-        "1 while the health monitor keeps the service out of rotation.",
-        "/run/ipex-health/verdict.json",
+        "1 while the service is out of rotation because the health monitor has condemned it.",
+        "/run/ipex-health/verdict.json, unless the gateways doubt the check",
         ("service",),
     ),
     Metric(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipex_node import store
@@ -18,17 +19,16 @@ if TYPE_CHECKING:
 
     from ipex_node.cleanup.plan import Model
     from ipex_node.paths import Paths
-    from ipex_node.settings import Settings
+    from ipex_node.settings import Cleanup, Settings
 
 
-def take(paths: Paths, node: Settings, folders: Iterable[str], models: Iterable[Model]) -> Inventory:
-    """Look at the node's disk.
+def take(paths: Paths, node: Settings, doubt: str) -> Inventory:
+    """Look at what a transaction needs of the node's disk, and at what it may have left.
 
     Args:
         paths: The node's places.
         node: Its settings.
-        folders: Directories of what engines have made, below the engines' state directories.
-        models: What models the engines have; asked of them by the caller.
+        doubt: Why the age of files is not believed; empty where it is.
     """
     return Inventory(
         now=time.time(),
@@ -36,10 +36,23 @@ def take(paths: Paths, node: Settings, folders: Iterable[str], models: Iterable[
         serving=tuple(store.serving(paths)),
         links=tuple(_links(paths)),
         leftovers=tuple(_leftovers(paths)),
-        outputs=tuple(file for folder in folders for file in outputs.listed(paths.private, folder)),
-        models=tuple(models),
         declared={service.name: service.model for service in node.services if service.model},
+        doubt=doubt,
     )
+
+
+def with_engines(there: Inventory, paths: Paths, limits: Cleanup, models: Iterable[Model]) -> Inventory:
+    """Look at what the engines have on the disk as well.
+
+    Args:
+        there: What else there is.
+        paths: The node's places.
+        limits: Where engines leave files, and the age at which those may go.
+        models: What models the engines have; asked of them by the caller.
+    """
+    before = there.oldest(limits.outputs_days)
+    found = (file for folder in limits.outputs for file in outputs.listed(paths.private, folder, before))
+    return replace(there, outputs=tuple(found), models=tuple(models))
 
 
 def out_links(paths: Paths, generation: str) -> list[str]:

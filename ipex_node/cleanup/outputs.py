@@ -10,39 +10,46 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from ipex_node.cleanup.plan import File
+from ipex_node.foreign import directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEPTH = 16
 """Directories below one another that are looked into; each costs an open descriptor while it is."""
 _MOST = 50_000
-"""Files of one directory that one run looks at: a list of all an engine could make would not fit into memory."""
+"""Old files, and young ones, of one directory that a run keeps in mind: all an engine could make would not fit."""
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 """What openat(2) says where a name is no directory any more: nothing there, another file, a symbolic link."""
 
 
-def listed(top: Path, folder: str) -> list[File]:
-    """Return the regular files below a directory.
+def listed(top: Path, folder: str, before: float) -> list[File]:
+    """Return the regular files below a directory, and of very many a part: however many are young, the old are found.
 
     Args:
         top: A directory of root's.
         folder: Where the engine writes, relative to it.
+        before: What was last written before this moment is old.
     """
+    old: list[File] = []
+    young: list[File] = []
     try:
         with _opened(top, folder.split("/")) as descriptor:
-            return list(islice(_files(descriptor, top / folder, str(top / folder), _DEPTH), _MOST))
+            for file in _files(descriptor, top / folder, str(top / folder), _DEPTH):
+                kept = old if file.modified < before else young
+                if len(kept) < _MOST:
+                    kept.append(file)
+                if len(old) == _MOST:
+                    break
     except OSError as error:
-        if error.errno in _GONE:
-            return []
-        raise
+        if error.errno not in _GONE:
+            raise
+    return old + young
 
 
 def remove(top: Path, file: File) -> int:
@@ -71,38 +78,27 @@ def remove(top: Path, file: File) -> int:
 @contextmanager
 def _opened(top: Path, folders: list[str]) -> Iterator[int]:
     """Open a directory, one step after the other."""
-    descriptor = os.open(top, _DIRECTORY)
-    try:
+    with ExitStack() as stack:
+        descriptor = stack.enter_context(directory(top))
         for folder in folders:
-            below = os.open(folder, _DIRECTORY, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = below
+            descriptor = stack.enter_context(directory(folder, descriptor))
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _files(descriptor: int, place: Path, within: str, depth: int) -> Iterator[File]:
-    for name in os.listdir(descriptor):
-        try:
-            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if stat.S_ISREG(status.st_mode):
-                yield File(str(place / name), _freed(status), status.st_mtime, within)
-            elif stat.S_ISDIR(status.st_mode) and depth > 1:
-                with _opened_below(descriptor, name) as below:
-                    yield from _files(below, place / name, within, depth - 1)
-        except OSError as error:
-            if error.errno not in _GONE:
-                raise
-
-
-@contextmanager
-def _opened_below(descriptor: int, name: str) -> Iterator[int]:
-    below = os.open(name, _DIRECTORY, dir_fd=descriptor)
-    try:
-        yield below
-    finally:
-        os.close(below)
+    # Name by name: a list of all of them may be larger than this process may be.
+    with os.scandir(descriptor) as names:
+        for name in (entry.name for entry in names):
+            try:
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    yield File(str(place / name), _freed(status), status.st_mtime, within)
+                elif stat.S_ISDIR(status.st_mode) and depth > 1:
+                    with directory(name, descriptor) as below:
+                        yield from _files(below, place / name, within, depth - 1)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    raise
 
 
 def _freed(status: os.stat_result) -> int:

@@ -97,6 +97,7 @@ class Inventory:
         outputs: Files in the engines' output directories.
         models: Models of the Ollama services.
         declared: Service to the model that data declare for it.
+        doubt: Why the age of files is not believed; empty where it is.
     """
 
     now: float
@@ -107,6 +108,11 @@ class Inventory:
     outputs: tuple[File, ...] = ()
     models: tuple[Model, ...] = ()
     declared: Mapping[str, str] = field(default_factory=dict)
+    doubt: str = ""
+
+    def oldest(self, days: int) -> float:
+        """Return the moment before which something is older than so many days."""
+        return self.now - days * _DAY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -165,8 +171,8 @@ def decide(there: Inventory, limits: Cleanup, wanted: Iterable[str] = ()) -> Pla
     judged = [
         *_generations(there, limits, kept),
         *_links(there, kept),
-        *_aged("leftover", there.leftovers, there.now, limits.staged_days),
-        *_aged("output", there.outputs, there.now, limits.outputs_days),
+        *_aged("leftover", there.leftovers, there, limits.staged_days),
+        *_aged("output", there.outputs, there, limits.outputs_days),
         *_models(there, {full_name(name) for name in wishes}),
     ]
     return Plan(
@@ -178,7 +184,7 @@ def decide(there: Inventory, limits: Cleanup, wanted: Iterable[str] = ()) -> Pla
 
 def _kept(there: Inventory, limits: Cleanup) -> dict[str, str]:
     """Name the generations that stay, each with its reason."""
-    oldest = there.now - limits.staged_days * _DAY_SECONDS
+    oldest = there.oldest(limits.staged_days)
     days = f"{limits.staged_days} days"
     kept = {one.name: f"staged within {days}" for one in there.generations if one.staged > oldest}
     return kept | {name: role for role, name in reversed(there.serving)}
@@ -218,12 +224,12 @@ def _unknown(there: Inventory) -> str:
     return "" if any(role == "current" for role, _ in there.serving) else "the node has no current generation"
 
 
-def _aged(kind: Kind, found: Iterable[File], now: float, days: int) -> Iterator[tuple[bool, Item]]:
+def _aged(kind: Kind, found: Iterable[File], there: Inventory, days: int) -> Iterator[tuple[bool, Item]]:
     """Judge by age; what bears a time in the future is young."""
     for one in found:
-        goes = one.modified < now - days * _DAY_SECONDS
-        why = f"older than {days} days" if goes else f"not older than {days} days"
-        yield goes, Item(kind, one.path, one.bytes, why, one.within, modified=one.modified)
+        is_old = one.modified < there.oldest(days)
+        why = there.doubt or (f"older than {days} days" if is_old else f"not older than {days} days")
+        yield is_old and not there.doubt, Item(kind, one.path, one.bytes, why, one.within, modified=one.modified)
 
 
 def _models(there: Inventory, wanted: set[str]) -> Iterator[tuple[bool, Item]]:

@@ -11,12 +11,13 @@ from ipex_node import files, samples, settings, store
 from ipex_node.cleanup import inventory, models, nix_store, outputs
 from ipex_node.cleanup.plan import File, Item, Plan, decide
 from ipex_node.failure import FailedError, Failure, failed
+from ipex_node.fitness import inspection
 from ipex_node.samples import Sample
 from ipex_node.transaction import Journal
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from ipex_node.cleanup.plan import Model
     from ipex_node.settings import Cleanup, Settings
@@ -37,7 +38,8 @@ def cleanup(
         world: The node.
         wanted: Models that nothing declares, to be removed.
         dry: Remove nothing.
-        unattended: As timer and path do it: no engine is asked, and nothing is done shortly after the last run.
+        unattended: As timer and path do it: no engine is asked, nothing is done shortly after the last run, and no
+            file goes for its age where nothing keeps the clock in time.
         shown: Whether a person is told the plan.
 
     Raises:
@@ -49,7 +51,7 @@ def cleanup(
         raise failed(str(world.paths.settings), "says nothing of cleanup", "only GPU nodes are cleaned up; deploy")
     if unattended and samples.read(world.paths.samples(SOURCE), limits.rest_seconds) is not None:
         return _nothing(f"the last run is less than {limits.rest_seconds} seconds ago")
-    run = _Run(world, node, limits, wanted)
+    run = _Run(world, node, limits, wanted, _doubt(world) if unattended else "")
     if not unattended:
         run.ask_for_models()
     plan = run.planned()
@@ -67,8 +69,9 @@ def cleanup(
 class _Run:
     """One run: what was found, what went wrong, what was freed."""
 
-    def __init__(self, world: World, node: Settings, limits: Cleanup, wanted: Sequence[str]) -> None:
+    def __init__(self, world: World, node: Settings, limits: Cleanup, wanted: Sequence[str], doubt: str) -> None:
         self._world = world
+        self._doubt = doubt
         self._node = node
         self._limits = limits
         self._wanted = wanted
@@ -88,7 +91,9 @@ class _Run:
 
     def planned(self) -> Plan:
         """Look at the node and decide, with what Nix' store would lose."""
-        plan = self._judged()
+        there = inventory.take(self._world.paths, self._node, self._doubt)
+        there = inventory.with_engines(there, self._world.paths, self._limits, self._models)
+        plan = decide(there, self._limits, self._wanted)
         self._failures += plan.refused
         try:
             self._dead = nix_store.garbage(self._world.run, self._roots(plan))
@@ -104,18 +109,19 @@ class _Run:
     def carry_out(self, plan: Plan) -> str:
         """Remove what the plan names and still may go; say why where nothing may be done at this moment.
 
-        Nothing is judged by what was seen before the lock was held: a transaction may have been in between.
+        What a transaction needs is not judged by what was seen before the lock was held: there may have been one in
+        between. What an engine has made is nobody else's; its files, which may be many, go when the lock is free again.
         """
         try:
             with store.locked(self._world.paths, "cleanup"):
                 if Journal(self._world.paths.journal).unfinished():
                     return "a change of this node was cut off; `ipex-node recover` ends it first"
-                told = {item.key for item in plan.goes}
-                for item in self._judged().goes:
-                    if item.key in told:
-                        self._try(item)
+                self._remove_again_judged({item.key for item in plan.goes})
         except store.LockedError as held:
             return str(held)
+        for item in plan.goes:
+            if item.kind in {"output", "model"}:
+                self._try(item)
         return ""
 
     def collect(self) -> None:
@@ -146,9 +152,11 @@ class _Run:
             "kept": list(_summed(plan.stays)),
         }
 
-    def _judged(self) -> Plan:
-        there = inventory.take(self._world.paths, self._node, self._limits.outputs, self._models)
-        return decide(there, self._limits, self._wanted)
+    def _remove_again_judged(self, told: Collection[tuple[str, str, str]]) -> None:
+        there = inventory.take(self._world.paths, self._node, self._doubt)
+        for item in decide(there, self._limits).goes:
+            if item.key in told:
+                self._try(item)
 
     def _roots(self, plan: Plan) -> Iterator[str]:
         """Name the links by which what goes keeps something in Nix' store."""
@@ -180,6 +188,14 @@ class _Run:
         elif item.kind == "leftover":
             _remove_leftover(Path(item.name))
         return item.bytes
+
+
+def _doubt(world: World) -> str:
+    """Say why the age of files is not believed: a machine that boots with its clock ahead finds everything old."""
+    # What runs in a container has the clock of a machine that is somebody else's to keep.
+    if inspection.clock(world) in {"synchronized", "container"}:
+        return ""
+    return "its age is not known: nothing keeps this node's clock in time"
 
 
 def _unlink_profile(numbered: Path) -> None:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.lab
 
 NODE = Lab().gpus[0]
 OUTPUT = "/var/lib/private/comfyui/output"
-SAMPLES = "/run/ipex-cleanup/samples.json"
+SAMPLES = "/var/lib/ipex-cleanup/samples.json"
 OLLAMA = "http://127.0.0.1:11434"
 
 
