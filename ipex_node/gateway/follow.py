@@ -19,6 +19,7 @@ from ipex_node import files
 from ipex_node.failure import FailedError
 from ipex_node.gateway import question, upstreams
 from ipex_node.gateway.circuit import Circuit
+from ipex_node.gateway.front_page import FrontPage
 from ipex_node.gateway.nginx import Nginx
 from ipex_node.gateway.rotation import Gathering, Rotation, differences, gets_no, gets_nothing, is_urgent
 from ipex_node.gateway.settings import load
@@ -63,6 +64,7 @@ class Gateway:
         self._rotation = Rotation(
             settings.members(), following.rise, following.fall, following.fail_open_share, self._before
         )
+        self._page = FrontPage(settings, self._rotation)
         self._circuit = Circuit(settings.members(), settings.circuit)
         self._doubted: tuple[str, ...] = ()
         self._gathering = Gathering(following.gather_seconds)
@@ -81,7 +83,7 @@ class Gateway:
         progress(f"{self._settings.gateway} follows {', '.join(self._settings.nodes)}")
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow(node)) for node in self._settings.nodes]
-            tasks.append(group.create_task(self._keep()))
+            tasks += [group.create_task(work) for work in (self._keep(), *self._page.tasks())]
             await stop.wait()
             for task in tasks:
                 task.cancel()
@@ -109,6 +111,7 @@ class Gateway:
             backend, self._settings.gateway, out=out, without=without, circuit=self._doubted
         )
         self._rotation.hear(node, heard)
+        self._page.hear(node, heard)
         if not heard.silence:
             serving = [service for service, up in heard.services.items() if up]
             self._circuit.hear(node, heard.failing, serving, time.monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ipex_node import border
 from ipex_node.gateway.rotation import WISHES, Heard
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 0.7
 """Longest a node may take to answer: a second until it is asked, two such and a reload are over in 3 s."""
 _LONGEST = 65536
+_MOST = 1_000_000
+"""Requests in flight that are believed of one service."""
 
 
-async def get(address: str, port: int, path: str, seconds: float) -> tuple[int, bytes]:
-    """Return status and body of an answer.
+async def get(address: str, port: int, path: str, seconds: float, longest: int = _LONGEST) -> tuple[int, bytes]:
+    """Return status and body of an answer, `longest` bytes of it at most.
 
     Raises:
         OSError: There is nobody (also TimeoutError, after `seconds`).
@@ -32,7 +34,7 @@ async def get(address: str, port: int, path: str, seconds: float) -> tuple[int, 
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
             head = await reader.readuntil(b"\r\n\r\n")
-            body = await _body(reader, head)
+            body = await _body(reader, head, longest)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise ValueError(f"broken answer: {error}") from error
         finally:
@@ -40,12 +42,23 @@ async def get(address: str, port: int, path: str, seconds: float) -> tuple[int, 
     return int(head.split(None, 2)[1]), body
 
 
-async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
-    for line in head.lower().split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name == b"content-length":
-            return await reader.readexactly(min(int(value), _LONGEST))
-    return await reader.read(_LONGEST)
+async def _body(reader: asyncio.StreamReader, head: bytes, longest: int) -> bytes:
+    fields = dict(line.partition(b":")[::2] for line in head.lower().split(b"\r\n"))
+    if fields.get(b"transfer-encoding", b"").strip() == b"chunked":
+        return await _chunks(reader, longest)
+    if b"content-length" in fields:
+        return await reader.readexactly(min(int(fields[b"content-length"]), longest))
+    return await reader.read(longest)
+
+
+async def _chunks(reader: asyncio.StreamReader, longest: int) -> bytes:
+    """Read a body that comes in pieces (RFC 9112, 7.1), as Prometheus' longer ones do."""
+    body = b""
+    while size := int((await reader.readline()).partition(b";")[0], 16):
+        if not 0 < size <= longest - len(body):
+            raise ValueError(f"an answer longer than {longest} bytes")
+        body += (await reader.readexactly(size + 2))[:size]
+    return body
 
 
 async def ask(
@@ -88,4 +101,21 @@ def _heard(answer: Any) -> Heard:  # noqa: ANN401 - JSON is anything
         # Nobody answers on that node: it looks down, and does not ask to be left out.
         reason = ""
     up = {str(name): up is True for name, up in services.items()}
-    return Heard(reason=reason, services=up, failing=verdict.checks(answer.get("failing")))
+    return Heard(
+        reason=reason,
+        services=up,
+        failing=verdict.checks(answer.get("failing")),
+        generation=str(answer.get("generation") or ""),
+        in_flight={str(name): count for name, count in _mapping(answer, "in_flight") if _is_count(count)},
+        out={border.words(str(name)): border.words(str(why)) for name, why in _mapping(answer, "out")},
+    )
+
+
+def _is_count(number: object) -> TypeGuard[int]:
+    return type(number) is int and 0 <= number <= _MOST
+
+
+def _mapping(answer: dict[str, object], key: str) -> list[tuple[object, object]]:
+    """Return what a node of another version may not say at all."""
+    found = answer.get(key)
+    return list(found.items()) if isinstance(found, dict) else []

@@ -30,12 +30,18 @@ class Heard:
         services: Service to its health, as the node knows it.
         silence: Why there was no answer; empty where there was one.
         failing: Checks of its health that fail there.
+        generation: What is current there.
+        in_flight: Service to the requests it works on.
+        out: Condemned service to the reason.
     """
 
     reason: str = ""
     services: Mapping[str, bool] = field(default_factory=dict)
     silence: str = ""
     failing: tuple[str, ...] = ()
+    generation: str = ""
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -53,6 +53,35 @@ class Following:
 
 
 @dataclass(frozen=True)
+class Monitor:
+    """One monitor's Prometheus."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class FrontPage:
+    """What the front page's live data are made of, and how often.
+
+    Attributes:
+        environment: The fleet's environment.
+        write_seconds: Between two writings.
+        numbers_seconds: Between two questions to a node for its numbers.
+        objectives_seconds: Between two questions to a monitor.
+        question: What a monitor's Prometheus is asked, as a path.
+        monitors: Who is asked, one after another.
+    """
+
+    environment: str
+    write_seconds: float
+    numbers_seconds: float
+    objectives_seconds: float
+    question: str
+    monitors: tuple[Monitor, ...]
+
+
+@dataclass(frozen=True)
 class GatewaySettings:
     """Everything of /etc/ipex/gateway.json.
 
@@ -65,10 +94,12 @@ class GatewaySettings:
         candidate: Where a new one lies while it is checked.
         check: Smallest configuration of nginx that includes the candidate.
         state: What is known of every node.
+        fleet: The front page's live data, which this program writes.
         pid: nginx' pid file.
         nodes: Node to what is known of it.
         following: How closely they are followed.
         circuit: When a check that fails on many of them is doubted.
+        front_page: What the front page's live data are made of.
     """
 
     gateway: str
@@ -79,10 +110,12 @@ class GatewaySettings:
     candidate: Path
     check: Path
     state: Path
+    fleet: Path
     pid: Path
     nodes: Mapping[str, Backend]
     following: Following
     circuit: Limits
+    front_page: FrontPage
 
     def members(self) -> dict[str, tuple[str, ...]]:
         """Return service to the nodes that run it."""
@@ -109,7 +142,7 @@ def load(paths: Paths) -> GatewaySettings:
 
 
 def _settings(paths: Paths, raw: dict[str, Any]) -> GatewaySettings:
-    places = ("declared", "live", "candidate", "check", "state", "pid")
+    places = ("declared", "live", "candidate", "check", "state", "fleet", "pid")
     return GatewaySettings(
         gateway=raw["gateway"],
         port=int(raw["port"]),
@@ -120,5 +153,11 @@ def _settings(paths: Paths, raw: dict[str, Any]) -> GatewaySettings:
         },
         following=Following(**raw["rotation"]),
         circuit=Limits(**raw["circuit"]),
+        front_page=_front_page(raw["front_page"]),
         **{place: paths.on_node(raw["paths"][place]) for place in places},
     )
+
+
+def _front_page(raw: dict[str, Any]) -> FrontPage:
+    monitors = tuple(Monitor(one["address"], int(one["port"])) for one in raw["monitors"])
+    return FrontPage(**{**raw, "monitors": monitors})

@@ -56,7 +56,7 @@ class Machine:
     @property
     def settings(self) -> GatewaySettings:
         """The gateway's settings, with this machine's ports, and twenty questions a second."""
-        places = {name: f"/{name}" for name in ("declared", "live", "candidate", "check", "state", "pid")}
+        places = {name: f"/{name}" for name in ("declared", "live", "candidate", "check", "state", "fleet", "pid")}
         following = {"interval_seconds": 0.05, "rise": 2, "fall": 2, "fail_open_share": 0.5, "gather_seconds": 0.1}
         agents = {name: self.ports[name] for name in ("gpu-01", "gpu-02")}
         raw = {
@@ -66,6 +66,14 @@ class Machine:
             "paths": places,
             "rotation": following,
             "circuit": {"share": 0.5, "nodes": 2},
+            "front_page": {
+                "environment": "lab",
+                "write_seconds": 0.05,
+                "numbers_seconds": 60,
+                "objectives_seconds": 60,
+                "question": "/budgets",
+                "monitors": [],
+            },
             "nodes": {
                 name: {"address": "127.0.0.1", "port": port, "services": ["ollama"]} for name, port in agents.items()
             },
@@ -121,7 +129,8 @@ async def _running(root: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
     def agent(name: str) -> Callable[[str], str | None]:
         def answer(path: str) -> str | None:
-            machine.questions.append((name, path))
+            if path.startswith("/ready"):
+                machine.questions.append((name, path))
             said = machine.answers[name]
             return None if said is None else json.dumps(said)
 
