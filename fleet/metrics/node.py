@@ -17,6 +17,13 @@ ROWS = (
         "the agent",
     ),
     Metric(
+        "ipex_node_left_out",
+        "gauge",
+        "1 while the node wishes to be out of rotation: an operator has drained it, or a change of it goes on.",
+        "files in /run/ipex, as /ready says",
+        ("by",),
+    ),
+    Metric(
         "ipex_service_up",
         "gauge",
         "1 while the service's API answers 200.",

@@ -1,0 +1,53 @@
+"""Debian's blackbox_exporter on monitors: asks every gateway as a user would, on its public addresses."""
+
+from fleet.desired import probes
+from fleet.desired.render import render
+from fleet.generation import File, Part, Unit
+from fleet.machine import Blackbox
+from fleet.model import Fleet, Gateway, Node
+
+UNIT = "prometheus-blackbox-exporter.service"
+_CONFIGURATION = "/etc/prometheus/blackbox.yml"
+
+
+def part(blackbox: Blackbox, fleet: Fleet) -> Part:
+    """What makes the public addresses' answers visible."""
+    path = f"/etc/systemd/system/{UNIT}"
+    unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=fleet.addresses("gateways"), path=_CONFIGURATION)
+    return Part(
+        packages=("prometheus-blackbox-exporter",),
+        files=(File(path, unit), File(_CONFIGURATION, render("blackbox/blackbox.yml.j2"))),
+        units=(Unit(UNIT, inputs=(path, _CONFIGURATION)),),
+        validators=(
+            ("systemd-analyze", "verify", "--man=no", f"{{root}}{path}"),
+            ("prometheus-blackbox-exporter", "--config.check", f"--config.file={{root}}{_CONFIGURATION}"),
+        ),
+        probes=(probes.answers(UNIT, blackbox.port, "/-/healthy"),),
+    )
+
+
+def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
+    """What is asked, as Prometheus' targets: the front page and one cheap path of each route, on every gateway.
+
+    Labels that begin with two underscores tell Prometheus how to ask (prometheus/docs configuration, relabel_config),
+    so that its own configuration need not know any of this.
+    """
+    paths: list[tuple[str, str, dict[str, str]]] = [("/", "/", {})]
+    paths += [
+        (service.route.path, f"{service.route.path}{service.health_path[1:]}", {"service": service.name})
+        for service in fleet.services()
+    ]
+    return [
+        _target(blackbox, node, node.gateway, path, {"route": route, **labels})
+        for node in fleet.nodes
+        if node.gateway
+        for route, path, labels in paths
+    ]
+
+
+def _target(blackbox: Blackbox, node: Node, gateway: Gateway, path: str, labels: dict[str, str]) -> dict[str, object]:
+    url = f"http://{node.at(gateway.port)}{path}"
+    asked = {"module": "http_2xx", "target": url, "hostname": gateway.server_name}
+    how = {"__metrics_path__": "/probe", **{f"__param_{key}": value for key, value in asked.items()}}
+    told = {"instance": url, "node": node.name, "roles": ",".join(node.roles), **labels}
+    return {"targets": [f"127.0.0.1:{blackbox.port}"], "labels": {**how, **told}}
