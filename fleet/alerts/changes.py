@@ -1,0 +1,40 @@
+"""Alerts about changes of nodes: generations, drains, updates."""
+
+from fleet.alerts.alert import Alert
+
+ROWS = (
+    # Other alerts of the node's engines are held back by it (Alertmanager's inhibit_rules).
+    Alert(
+        "NodeInTransaction",
+        "none",
+        "max by (node) (ipex_node_left_out) == 1",
+        "{{ $labels.node }} is out of rotation on purpose: a change goes on, or an operator has drained it.",
+    ),
+    Alert(
+        "DrainTooLong",
+        "ticket",
+        "max by (node, by) (ipex_node_left_out) == 1",
+        "{{ $labels.node }} has been kept out of rotation by the {{ $labels.by }} for more than <left_out_for>.",
+        "<left_out_for>",
+    ),
+    Alert(
+        "GenerationDrift",
+        "ticket",
+        "sum by (node) (ipex_node_drift) > 0",
+        "{{ $value }} things on {{ $labels.node }} are not as its generation has them.",
+        "<odd_for>",
+    ),
+    # A generation stays in quarantine after it was mended: what is new within a day counts.
+    Alert(
+        "Quarantined",
+        "ticket",
+        "max by (node) (ipex_node_quarantined_generations - min_over_time(ipex_node_quarantined_generations[1d])) > 0",
+        "A generation has failed on {{ $labels.node }} and was taken back.",
+    ),
+    Alert(
+        "UpdateTooOld",
+        "ticket",
+        "time() - max by (node) (ipex_node_last_update_timestamp_seconds) > <update_age_seconds>",
+        "{{ $labels.node }} has had no change for {{ $value | humanizeDuration }}.",
+    ),
+)
