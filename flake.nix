@@ -22,6 +22,8 @@
         ollama-ipex = pkgs.callPackage ./nix/ollama-ipex.nix { };
         comfyui-ipex = pkgs.callPackage ./nix/comfyui-ipex.nix { inherit wheels; };
         gpu-drivers = pkgs.callPackage ./nix/gpu-drivers.nix { };
+        # Upstream's own, unchanged: for monitors that install it from here.
+        inherit (pkgs) grafana;
       };
     in
     {

@@ -7,7 +7,12 @@
   wheels,
 }:
 let
-  inherit (packages) comfyui-ipex gpu-drivers ollama-ipex;
+  inherit (packages)
+    comfyui-ipex
+    gpu-drivers
+    grafana
+    ollama-ipex
+    ;
 
   holds = package: paths: ''
     for path in ${toString paths}; do
@@ -31,6 +36,15 @@ let
         "lib/libvulkan_intel.so"
         "lib/libze_intel_gpu.so.1"
         "share/vulkan/icd.d/intel_icd.x86_64.json"
+      ]}
+      : > $out
+    '';
+
+    contract-grafana = runCommand "contract-grafana" { } ''
+      ${holds grafana [
+        "bin/grafana"
+        "share/grafana/conf/defaults.ini"
+        "share/grafana/public"
       ]}
       : > $out
     '';

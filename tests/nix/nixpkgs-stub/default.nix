@@ -121,6 +121,7 @@ let
       "zlib"
     ] standIn
     // genAttrs [
+      "grafana"
       "intel-media-driver"
       "mesa"
       "ollama-vulkan"

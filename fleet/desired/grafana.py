@@ -1,0 +1,63 @@
+"""Grafana on the monitors: data source, dashboards, and, where data say so, Grafana itself."""
+
+from fleet import dashboards
+from fleet.desired import probes
+from fleet.desired.render import render
+from fleet.flake import Nix
+from fleet.generation import File, Part, Unit
+from fleet.grafana import UNIT, Grafana
+from fleet.model import Fleet, Node, Prometheus, profile_of
+
+DASHBOARDS = "/etc/grafana/dashboards"
+
+_UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+_SETTINGS = "/etc/grafana/grafana.ini"
+_SOURCE = "/etc/grafana/provisioning/datasources/ipex-fleet.yml"
+_PROVIDER = "/etc/grafana/provisioning/dashboards/ipex-fleet.yml"
+_NIX_CONF = "/etc/nix/nix.conf"
+
+
+def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> Part:
+    """What a monitor shows; absent, it is written all the same, and the next deploy that installs Grafana finds it."""
+    provisioned = (
+        File(_SETTINGS, render("grafana/grafana.ini.j2", grafana=grafana, unit=UNIT)),
+        File(_SOURCE, render("grafana/datasource.yml.j2", uid=dashboards.DATA_SOURCE, prometheus=prometheus)),
+        File(_PROVIDER, render("grafana/dashboards.yml.j2", folder=DASHBOARDS)),
+    )
+    boards = tuple(File(f"{DASHBOARDS}/{name}", content) for name, content in dashboards.files(fleet).items())
+    if not grafana.listens:
+        return Part(files=(*provisioned, *boards))
+    unit = File(_UNIT_FILE, render(f"units/{UNIT}.j2", grafana=grafana, **_places(grafana)))
+    inputs = (unit.path, *(file.path for file in provisioned))
+    from_flake = grafana.installed == "flake"
+    profile = profile_of(grafana.package)
+    return Part(
+        packages=("nix-bin", "nix-setup-systemd") if from_flake else ("grafana",),
+        files=(unit, *provisioned, *boards, *(_nix_conf(node) if from_flake else ())),
+        closures={profile: node.flake.output(grafana.package)} if from_flake else {},
+        # Dashboards are no inputs: Grafana looks for them by itself.
+        units=(Unit(UNIT, inputs=(*inputs, profile) if from_flake else inputs),),
+        validators=(
+            # Says which file is missing, before anything is changed; prints nothing of it.
+            ("head", "--bytes=0", grafana.admin_password_file),
+            ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
+        ),
+        probes=(probes.answers(UNIT, grafana.port, "/api/health"),),
+    )
+
+
+def _places(grafana: Grafana) -> dict[str, str]:
+    """Where Grafana lies: below a Nix profile as nixpkgs builds it, or as Grafana's own package puts it."""
+    if grafana.installed == "flake":
+        return {
+            "home": profile_of(grafana.package),
+            "program": "bin/grafana",
+            "share": "/share/grafana",
+            "exec_paths": "/nix/store",
+        }
+    return {"home": "/usr/share/grafana", "program": "bin/grafana", "share": "", "exec_paths": "/usr /bin /lib /lib64"}
+
+
+def _nix_conf(node: Node) -> tuple[File, ...]:
+    """How Nix builds on a monitor; a node that is a GPU node, too, has it from its engines."""
+    return () if node.is_gpu else (File(_NIX_CONF, render("nix/nix.conf.j2", nix=node.nix or Nix())),)
