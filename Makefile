@@ -23,10 +23,10 @@ demo-down: .venv/ready  ## Take the lab down, without a trace
 show: .venv/ready  ## Print what would land on each node, with no node at all
 	@$(VENV)/python -m tools.show
 
-test: .venv/ready  ## The tests; the lab's where this machine can run it
+test: .venv/ready .venv/browser  ## The tests; the lab's where this machine can run it
 	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest -v -m "not proof"
 
-check: .venv/ready  ## The tests that need no node
+check: .venv/ready .venv/browser  ## The tests that need no node
 	@$(VENV)/python -m pytest -m "not lab"
 
 proofs: .venv/ready  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
@@ -48,6 +48,13 @@ bench: .venv/ready  ## Measure, print a table, write build/bench.json
 
 clean:  ## Remove what these targets made in this folder
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# For the front page's tests: a browser without a desktop, where apt has one (Debian). Without, they are skipped.
+.venv/browser: .venv/ready
+	@{ for name in chromium-headless-shell chromium google-chrome; do command -v $$name >/dev/null && break; done || { \
+	  echo "Installing a browser for the front page's tests"; $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; \
+	}; } && touch $@ || echo "There is no browser to install: the front page is not tested in one"
 
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends python3-venv; }

@@ -6,7 +6,18 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from fleet import health, spelling, waves
+from fleet import (
+    front_page,
+    gateway_log,
+    grafana,
+    health,
+    maintenance,
+    notifications,
+    outlook,
+    promises,
+    spelling,
+    waves,
+)
 from fleet.cleanup import nonsense
 from fleet.model import ROLES, Fleet
 from fleet.problems import Problem
@@ -125,7 +136,7 @@ def _routes(fleet: Fleet) -> Iterator[Problem]:
                     f"services.{service.name}.route differs from other nodes'",
                     "Give a service one route in the whole fleet.",
                 )
-    owners: dict[str, str] = {}
+    owners = {front_page.ASSETS: "the front page"}
     for service in fleet.services():
         other = owners.setdefault(service.route.path, service.name)
         if other != service.name:
@@ -178,6 +189,19 @@ def _health(fleet: Fleet) -> Iterator[Problem]:
         yield from (Problem(node.name, what, cure) for what, cure in health.nonsense(node.health))
 
 
+def _notifications(fleet: Fleet) -> Iterator[Problem]:
+    monitors = [node for node in fleet.nodes if node.alertmanager]
+    for node in monitors:
+        found = list(maintenance.nonsense(node.maintenance, [one.name for one in fleet.nodes]))
+        if node.alertmanager and node.notifications:
+            found += notifications.nonsense(node.alertmanager, node.notifications)
+        else:
+            found.append(("notifications is missing", "Set it in group_data/monitors.py."))
+        if (node.notifications, node.maintenance) != (monitors[0].notifications, monitors[0].maintenance):
+            found.append(("notifications or maintenance differs from the first monitor's", "Set them for all."))
+        yield from (Problem(node.name, what, cure) for what, cure in found)
+
+
 def _rotation(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if not node.gateway:
@@ -194,6 +218,26 @@ def _rotation(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, f"gateway.rotation.{key} is {getattr(rotation, key)}", cure)
 
 
+def _front_page(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if node.gateway:
+            yield from (Problem(node.name, *found) for found in front_page.nonsense(node.gateway.front_page))
+
+
+def _dashboards(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if node.grafana:
+            yield from (Problem(node.name, *found) for found in grafana.nonsense(node.grafana))
+        if node.capacity:
+            yield from (Problem(node.name, *found) for found in outlook.nonsense(node.capacity))
+
+
+def _gateway_log(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if node.gateway:
+            yield from (Problem(node.name, *found) for found in gateway_log.nonsense(node.gateway.log))
+
+
 RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _roles_are_filled,
     _addresses,
@@ -206,5 +250,10 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _rollout,
     _health,
     _cleanup,
+    _notifications,
     _rotation,
+    _front_page,
+    _gateway_log,
+    _dashboards,
+    promises.problems,
 )

@@ -16,12 +16,19 @@ from pyinfra_cli.inventory import make_inventory_from_files
 
 from fleet import checks
 from fleet.cleanup import Cleanup
+from fleet.flake import Flake, Nix
+from fleet.grafana import Grafana
 from fleet.health import Health
-from fleet.machine import Agent, Metrics, NodeExporter, Paths, Requirements
-from fleet.model import ROLES, Flake, Fleet, Gateway, Nix, Node, Prometheus, Service
+from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
+from fleet.maintenance import Window
+from fleet.model import ROLES, Fleet, Gateway, Node, Prometheus, Service
+from fleet.notifications import Alertmanager, Notifications
+from fleet.objectives import Objective
+from fleet.outlook import Outlook
 from fleet.problems import Problem, report
 from fleet.rollout import Request, Rollout
 from fleet.structure import Structure
+from fleet.thresholds import Thresholds
 
 
 class RefusedError(PyinfraError, CliError):
@@ -52,8 +59,17 @@ class NodeData:
     drivers: str | None = None
     nix: Nix | None = None
     cleanup: Cleanup | None = None
+    gpus: int = 0
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
+    blackbox: Blackbox | None = None
+    alertmanager: Alertmanager | None = None
+    notifications: Notifications | None = None
+    maintenance: tuple[Window, ...] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+    alerts: Thresholds | None = None
+    grafana: Grafana | None = None
+    capacity: Outlook | None = None
 
 
 def from_inventory(inventory: Inventory) -> Fleet:

@@ -52,6 +52,13 @@ class NodeExporter:
 
 
 @dataclass(frozen=True)
+class Blackbox:
+    """Debian's blackbox_exporter, which asks the gateways as a user would."""
+
+    port: int
+
+
+@dataclass(frozen=True)
 class Paths:
     """Where a node keeps what the kernel tells of its hardware.
 

@@ -3,48 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote
 
 from fleet.cleanup import Cleanup
+from fleet.flake import Flake, Nix
+from fleet.front_page import FrontPage
+from fleet.gateway_log import GatewayLog
+from fleet.grafana import Grafana
 from fleet.health import Health
-from fleet.machine import Agent, Metrics, NodeExporter, Paths, Requirements
+from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
+from fleet.maintenance import Window
+from fleet.notifications import Alertmanager, Notifications
+from fleet.objectives import Objective
+from fleet.outlook import Outlook
 from fleet.rollout import Rollout, Rotation
+from fleet.thresholds import Thresholds
 
 Role = Literal["gpu_nodes", "gateways", "monitors"]
 Engine = Literal["ollama", "comfyui", "http"]
 GpuClass = Literal["arc", "xe-lp", "legacy"]
 ROLES: tuple[Role, ...] = ("gpu_nodes", "gateways", "monitors")
-
-
-@dataclass(frozen=True)
-class Flake:
-    """The IPEX flake at a pinned revision.
-
-    Attributes:
-        url: a flake URL that names one revision, in Nix's own syntax.
-        nar_hash: the hash Nix refuses anything else by (`locked.narHash` of `nix flake metadata --json`).
-    """
-
-    url: str
-    nar_hash: str
-
-    def output(self, package: str) -> str:
-        """The flake reference of one package, pinned."""
-        separator = "&" if "?" in self.url else "?"
-        return f"{self.url}{separator}narHash={quote(self.nar_hash, safe='')}#{package}"
-
-
-@dataclass(frozen=True)
-class Nix:
-    """Where Nix fetches from, in nix.conf's own terms; None keeps Nix's own default.
-
-    Attributes:
-        substituters: binary caches, first asked first; an empty list builds everything on the node.
-        trusted_public_keys: keys whose signatures are believed.
-    """
-
-    substituters: tuple[str, ...] | None = None
-    trusted_public_keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +129,9 @@ class Gateway:
         shutdown_timeout: how long old workers may finish after a reload (worker_shutdown_timeout).
         worker_connections: concurrent connections of one worker process.
         rotation: how closely it follows its nodes.
+        front_page: how fresh its front page is.
+        connections_port: where nginx' exporter shows its connections.
+        log: what is kept of requests, and where it is counted.
     """
 
     server_name: str
@@ -160,6 +140,9 @@ class Gateway:
     shutdown_timeout: str
     worker_connections: int
     rotation: Rotation
+    front_page: FrontPage
+    connections_port: int
+    log: GatewayLog
 
 
 @dataclass(frozen=True)
@@ -168,6 +151,7 @@ class Prometheus:
 
     port: int
     scrape_interval: str
+    evaluation_interval: str
     retention_time: str
     retention_size: str
 
@@ -186,8 +170,17 @@ class Node:
         nix: where Nix fetches from, on a GPU node.
         health: how its engines are judged and repaired; every node says the same.
         cleanup: what may go from its disk, on a GPU node.
+        gpus: how many Intel GPUs it has.
         gateway: nginx' settings where it is a gateway.
         prometheus: Prometheus' settings where it is a monitor.
+        blackbox: where the prober of public addresses listens, on a monitor.
+        alertmanager: Alertmanager's settings where it is a monitor.
+        notifications: whom alerts reach.
+        maintenance: when nobody is told of them.
+        objectives: what users are promised, on a monitor.
+        alerts: from which point on somebody is told, on a monitor.
+        grafana: Grafana's settings where it is a monitor.
+        capacity: how growth is looked at, on a monitor.
     """
 
     name: str
@@ -205,8 +198,17 @@ class Node:
     drivers: str | None = None
     nix: Nix | None = None
     cleanup: Cleanup | None = None
+    gpus: int = 0
     gateway: Gateway | None = None
     prometheus: Prometheus | None = None
+    blackbox: Blackbox | None = None
+    alertmanager: Alertmanager | None = None
+    notifications: Notifications | None = None
+    maintenance: tuple[Window, ...] = ()
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
+    alerts: Thresholds | None = None
+    grafana: Grafana | None = None
+    capacity: Outlook | None = None
 
     @property
     def is_gpu(self) -> bool:
@@ -227,8 +229,15 @@ class Node:
         owners += [(service.port, service.name) for service in self.services]
         if self.gateway:
             owners.append((self.gateway.port, "gateway"))
+            owners += [(self.gateway.connections_port, "nginx_exporter"), (self.gateway.log.port, "mtail")]
         if self.prometheus:
             owners.append((self.prometheus.port, "prometheus"))
+        if self.blackbox:
+            owners.append((self.blackbox.port, "blackbox_exporter"))
+        if self.alertmanager:
+            owners += [(self.alertmanager.port, "alertmanager"), (self.alertmanager.gossip_port, "alertmanager")]
+        if self.prometheus and self.grafana and self.grafana.listens:
+            owners.append((self.grafana.port, "grafana"))
         return tuple(owners)
 
 

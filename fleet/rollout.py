@@ -51,6 +51,8 @@ class Request:
         reason: why, for the lock, the record and a drain.
         to: the generation to roll back to; each node's previous one without it.
         json: answer for programs.
+        nodes: the nodes a silence is about, with commas between; all alerts without it.
+        minutes: how long a silence lasts.
     """
 
     confirm: str = ""
@@ -59,3 +61,5 @@ class Request:
     reason: str = ""
     to: str = ""
     json: bool = False
+    nodes: str = ""
+    minutes: int | None = None

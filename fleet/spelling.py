@@ -23,7 +23,15 @@ _ENTRY = (r"(?!\.{1,2}\Z)[^/]+", "comfyui.db, a name without slashes")
 # Words that mean something else where nginx' map block expects a value.
 _NGINX_WORDS = {"default", "hostnames", "include", "volatile"}
 # Units this project writes itself.
-_OWN_UNITS = {"nginx", "prometheus", "prometheus-node-exporter"}
+_OWN_UNITS = {
+    "grafana-server",
+    "mtail",
+    "nginx",
+    "prometheus",
+    "prometheus-blackbox-exporter",
+    "prometheus-nginx-exporter",
+    "prometheus-node-exporter",
+}
 
 
 def problems(node: Node) -> Iterator[Problem]:
@@ -102,6 +110,7 @@ def _gateway(gateway: Gateway) -> list[tuple[str, str, tuple[str, str]]]:
 def _prometheus(prometheus: Prometheus) -> list[tuple[str, str, tuple[str, str]]]:
     return [
         ("prometheus.scrape_interval", prometheus.scrape_interval, _DURATION),
+        ("prometheus.evaluation_interval", prometheus.evaluation_interval, _DURATION),
         ("prometheus.retention_time", prometheus.retention_time, _DURATION),
         ("prometheus.retention_size", prometheus.retention_size, _BYTES),
     ]

@@ -21,4 +21,28 @@ gateway = {
         # A node's return waits this long for others: each reload makes least_conn forget what is in flight.
         "gather_seconds": 1,
     },
+    # Where nginx' exporter shows its connections.
+    "connections_port": 9113,
+    "log": {
+        # Where mtail shows what it counts in the log.
+        "port": 3903,
+        # How long the log of requests is kept, which says neither who asked nor what; and how long nginx' own errors
+        # are, into which it writes both address and request line.
+        "days": 14,
+        "error_days": 3,
+        # True writes the client's address into the log of requests.
+        "addresses": False,
+    },
+    # The page at /, which shows the fleet.
+    "front_page": {
+        # The gateway writes its live data this often, and asks nodes and a monitor for their numbers this often.
+        "write_seconds": 2,
+        "numbers_seconds": 15,
+        "objectives_seconds": 60,
+        # An open page asks for them this often, and says from this age on that they are old.
+        "poll_seconds": 5,
+        "stale_seconds": 20,
+        # More links at its end: title to address.
+        "links": {},
+    },
 }

@@ -115,6 +115,9 @@ nix = {}
 # The flake's user-space drivers, linked as /run/opengl-driver, where Nix-built programs look for them.
 drivers = "gpu-drivers"
 
+# Intel GPUs of a node; one that has more says so in its inventory.
+gpus = 1
+
 # What may go from the disk. Nothing that the node's generations need does, and no model but by hand.
 cleanup = {
     # When, in systemd's words (systemd.time(7)), and how far the nodes are spread behind it. A disk that is short

@@ -34,6 +34,66 @@ health = {
     "circuit_nodes": 2,
 }
 
+# The lab reaches neither a binary cache nor Grafana's repository: what would be provisioned is written all the same.
+grafana = {
+    "installed": "absent",
+    "package": "grafana",
+    "port": 3000,
+    "admitted": [],
+    "admin_password_file": "/etc/ipex/secrets/grafana/admin_password",
+}
+
+# As in monitors.py, but for tests, which wait for alerts; what a container cannot have right is left out: its health
+# monitor is started by tests alone, its clock is the machine's.
+alerts = {
+    "without": ["HealthMonitorSilent", "ClockSkew"],
+    "down_for": "30s",
+    "ill_for": "1m",
+    "odd_for": "1m",
+    "differ_for": "1d",
+    "left_out_for": "1h",
+    "gpu_celsius": 85,
+    "gpu_memory_share": 0.95,
+    "gpu_throttled_share": 0.5,
+    "queue_length": 50,
+    "queue_still_for": "2m",
+    "truncated": 5,
+    "users_share": 0.8,
+    "disk_share": 0.92,
+    "disk_ahead": "1d",
+    "inodes_share": 0.9,
+    "memory_share": 0.97,
+    "clock_seconds": 0.5,
+    "certificate_ahead": "3w",
+    "update_age": "60d",
+}
+
+# The tests' own mail server and webhook, on the machine that carries the lab; people wait longer, tests do not.
+notifications = {
+    "slack": {
+        "channel": "#ai-infrastructure",
+        "slack_url_file": "/etc/ipex/secrets/alertmanager/slack_url",
+    },
+    "email": {
+        "to": ["maintainers@example.com"],
+        "sender": "ipex-fleet@example.com",
+        "smarthost": "198.18.0.1:2525",
+        "require_tls": False,
+        "username": None,
+        "smtp_password_file": None,
+    },
+    "deadman_url_file": "/etc/ipex/secrets/alertmanager/deadman_url",
+    "egress": ["198.18.0.1"],
+    "page": {"group_wait": "1s", "group_interval": "5s", "repeat_interval": "1h"},
+    "ticket": {"group_wait": "1s", "group_interval": "5s", "repeat_interval": "1h"},
+    "office_hours": {
+        "days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+        "start": "00:00",
+        "end": "24:00",
+        "time_zone": "UTC",
+    },
+}
+
 _SMALL = {
     "memory_max": "1G",
     "cpu_quota": "100%",

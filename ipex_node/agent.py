@@ -11,7 +11,7 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from ipex_node import exposition, samples, settings
+from ipex_node import exposition, marker, samples, settings
 from ipex_node.failure import FailedError, failed
 from ipex_node.readiness import Readiness
 from ipex_node.samples import Sample
@@ -108,9 +108,12 @@ class Agent:
         named = {"node": self._node.node or "", "environment": self._node.environment, "generation": generation}
         yield Sample("ipex_node_info", named, 1)
         yield Sample("ipex_node_in_rotation", {}, float(ready["ready"]))
+        whose = marker.left_out_by(self._world.paths)
+        for by in marker.WHO:
+            yield Sample("ipex_node_left_out", {"by": by}, float(by == whose))
         for service, up in ready["services"].items():
             yield Sample("ipex_service_up", {"service": service}, float(up))
-            yield Sample("ipex_health_condemned", {"service": service}, float(service in ready["condemned"]))
+            yield Sample("ipex_health_condemned", {"service": service}, float(service in ready["out"]))
         for source, silent_seconds in self._node.sources.items():
             yield from self._left(source, silent_seconds)
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ipex_node.paths import Paths
 
 OPERATOR = "operator"
+CHANGE = "change"
+WHO = (OPERATOR, CHANGE)
+"""Who keeps a node out of rotation."""
 _ACTIVATE = "activate "
 
 
@@ -99,3 +102,11 @@ def rotation(paths: Paths) -> dict[str, str]:
     if paths.activating.exists():
         return {"state": "activating", "reason": ""}
     return {"state": "in", "reason": ""}
+
+
+def left_out_by(paths: Paths) -> str | None:
+    """Say who keeps the node out of rotation, one of WHO; none where nobody does."""
+    there = drain(paths)
+    if there and there.by == OPERATOR:
+        return OPERATOR
+    return CHANGE if there or paths.activating.exists() else None

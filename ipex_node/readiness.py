@@ -147,7 +147,7 @@ class Readiness:
             "generation": store.linked(self._paths.current),
             "services": services,
             "in_flight": {name: known.in_flight for name, known in self._known.items()},
-            "condemned": tuple(out),
+            "out": out,
             "failing": held.failing,
             "circuit": circuit,
             "gateways": self.gateways.said(),

@@ -32,15 +32,25 @@ def ask(state: State, host: Host, *words: str, stdin: str = "") -> Answer | None
     Returns:
         Its answer; None where it cannot be reached or does not answer.
     """
+    command = StringCommand("sh", "-c", QuoteString(_ASK), "ipex-monitor", *map(QuoteString, words))
+    lines = run(state, host, command, stdin)
+    return None if lines is None else last_object(lines)
+
+
+def run(state: State, host: Host, command: StringCommand, stdin: str = "") -> list[str] | None:
+    """Run a command on a monitor, connected to for it where that is needed.
+
+    Returns:
+        What it printed, whatever its exit status; None where the monitor cannot be reached.
+    """
     try:
-        host.connect(reason="a monitor keeps the rollout's lock and record", show_errors=False)
+        host.connect(reason="a monitor keeps the rollout's lock and record, and the fleet's metrics", show_errors=False)
         if not host.connected:
             return None
-        command = StringCommand("sh", "-c", QuoteString(_ASK), "ipex-monitor", *map(QuoteString, words))
         _, output = host.run_shell_command(command, **_arguments(state, host, stdin))
     except (OSError, EOFError, PyinfraError):
         return None
-    return last_object(output.stdout_lines)
+    return output.stdout_lines
 
 
 def _arguments(state: State, host: Host, stdin: str) -> dict[str, object]:

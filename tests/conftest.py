@@ -21,6 +21,8 @@ from fleet.model import Fleet  # noqa: E402
 from lab import machine  # noqa: E402
 from lab import nodes as lab_nodes  # noqa: E402
 from tests.fake_fleet import FakeFleet  # noqa: E402
+from tests.front_page import browser  # noqa: E402
+from tests.front_page.browser import Browser  # noqa: E402
 from tests.lab_fleet import INVENTORY, Lab  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
@@ -56,6 +58,19 @@ def nodes(example: Fleet, monkeypatch: pytest.MonkeyPatch) -> FakeFleet:
     monkeypatch.setattr(FakeConnector, "run_shell_command", run)
     monkeypatch.setattr(FakeConnector, "connect", connect, raising=False)
     return fake
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Browser]:
+    """This machine's browser; with CI=true there must be one."""
+    program = browser.program()
+    if program is None:
+        reason = f"there is no browser (none of {', '.join(browser.PROGRAMS)})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"with CI=true nothing is skipped; {reason}")
+        pytest.skip(reason)
+    with Browser(program) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,12 @@ EXPOSURE = {
     "prometheus-node-exporter": ("gpu-01", 1.5),
     "nginx": ("gateway-01", 1.5),
     "ipex-gateway": ("gateway-01", 1.5),
+    "mtail": ("gateway-01", 1.2),
+    "prometheus-nginx-exporter": ("gateway-01", 1.2),
     "prometheus": ("monitor-01", 1.2),
+    "prometheus-alertmanager": ("monitor-01", 1.2),
+    "prometheus-blackbox-exporter": ("monitor-01", 1.2),
+    "grafana-server": ("monitor-01", 1.1),
 }
 
 

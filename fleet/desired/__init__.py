@@ -2,12 +2,17 @@
 
 from fleet.desired import (
     agent,
+    alertmanager,
+    blackbox,
     cleanup,
     commands,
     gateway,
+    gateway_metrics,
+    grafana,
     health,
     node_exporter,
     prometheus,
+    rules,
     services,
     status,
 )
@@ -30,6 +35,13 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
         parts.append(cleanup.part(node, node.cleanup))
     if node.gateway:
         parts.append(gateway.part(node.name, node.gateway, fleet))
+        parts.append(gateway_metrics.part(node.gateway, node.metrics, fleet))
     if node.prometheus:
-        parts.append(prometheus.part(node.prometheus, fleet))
+        parts.append(prometheus.part(node.prometheus, node.blackbox, fleet, rules.files(node, fleet)))
+    if node.blackbox:
+        parts.append(blackbox.part(node.blackbox, fleet))
+    if node.alertmanager and node.notifications:
+        parts.append(alertmanager.part(node, node.alertmanager, node.notifications, fleet))
+    if node.prometheus and node.grafana:
+        parts.append(grafana.part(node, node.grafana, node.prometheus, fleet))
     return parts

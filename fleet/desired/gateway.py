@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from fleet.desired import probes, program
+from fleet.desired import front_page, gateway_log, gateway_metrics, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Gateway, Node
@@ -22,6 +22,7 @@ _PLACES = {
     "check": "/etc/nginx/ipex/check.conf",
     "candidate": f"{_RUN}/upstreams.conf",
     "state": f"{_RUN}/state.json",
+    "fleet": f"{_RUN}/fleet.json",
     "pid": _PID,
 }
 # What of an engine's API begins work, behind POST and the route's path; for other engines every POST does.
@@ -36,27 +37,23 @@ def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
         render("units/nginx.service.j2", gateway=gateway, pid=_PID, gateway_unit=ROTATION_UNIT),
     )
     upstreams = _upstreams(fleet)
-    configuration = (
-        File("/etc/nginx/nginx.conf", render("nginx/nginx.conf.j2", gateway=gateway, live=_PLACES["live"])),
-        File(
-            "/etc/nginx/ipex/server.conf",
-            render(
-                "nginx/server.conf.j2",
-                gateway=gateway,
-                services=fleet.services(),
-                environment=fleet.environment,
-                question=_QUESTION,
-            ),
-        ),
-    )
+    configuration = _configuration(gateway, fleet)
     # The program's from then on: nginx starts with every node in where that program has not run yet.
     live = File(_PLACES["live"], upstreams.content, owner="www-data", group="www-data", seed=True)
     rotation = _rotation(name, gateway, fleet)
     # Without its unit file: only a restart would bring that into force, and this one serves. The next start does.
     inputs = (upstreams.path, *(file.path for file in configuration))
     return Part(
-        packages=("nginx",),
-        files=(unit, upstreams, live, *configuration, *rotation),
+        packages=("nginx", "logrotate"),
+        files=(
+            unit,
+            upstreams,
+            live,
+            *configuration,
+            *gateway_log.keeping(gateway, UNIT),
+            *rotation,
+            *front_page.files(gateway, fleet),
+        ),
         units=(
             # First, so that nginx reads upstreams that are right already.
             Unit(ROTATION_UNIT, inputs=(program.PATH, upstreams.path, *(file.path for file in rotation))),
@@ -72,6 +69,25 @@ def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
     )
 
 
+def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
+    server = render(
+        "nginx/server.conf.j2",
+        gateway=gateway,
+        services=fleet.services(),
+        question=_QUESTION,
+        connections=gateway_metrics.CONNECTIONS,
+        page=front_page.places(_PLACES["fleet"]),
+    )
+    return (
+        File(
+            "/etc/nginx/nginx.conf",
+            render("nginx/nginx.conf.j2", gateway=gateway, live=_PLACES["live"], error_log=gateway_log.ERRORS),
+        ),
+        gateway_log.log_format(gateway, fleet),
+        File("/etc/nginx/ipex/server.conf", server),
+    )
+
+
 def _upstreams(fleet: Fleet) -> File:
     content = render(
         "nginx/upstreams.conf.j2",
@@ -84,7 +100,7 @@ def _upstreams(fleet: Fleet) -> File:
 
 
 def _rotation(name: str, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
-    unit = render(f"units/{ROTATION_UNIT}.j2", addresses=fleet.addresses("gpu_nodes"))
+    unit = render(f"units/{ROTATION_UNIT}.j2", addresses=fleet.addresses("gpu_nodes", "monitors"))
     check = render("nginx/check.conf.j2", directory=_RUN, candidate=_PLACES["candidate"])
     return (
         File(f"/etc/systemd/system/{ROTATION_UNIT}", unit),
@@ -101,6 +117,7 @@ def _settings(name: str, gateway: Gateway, fleet: Fleet) -> bytes:
         "paths": _PLACES,
         "rotation": dataclasses.asdict(gateway.rotation),
         "circuit": {"share": fleet[name].health.circuit_share, "nodes": fleet[name].health.circuit_nodes},
+        "front_page": front_page.settings(gateway.front_page, fleet),
         "nodes": {node.name: _backend(node) for node in fleet.with_role("gpu_nodes")},
     }
     return (json.dumps(settings, indent=2) + "\n").encode()

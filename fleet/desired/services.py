@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from fleet.desired import probes
 from fleet.desired.render import render
+from fleet.flake import Nix
 from fleet.generation import File, Part, Unit
-from fleet.model import Fleet, Nix, Node, Service, profile_of
+from fleet.model import Fleet, Node, Service, profile_of
 
 
 def part(node: Node, fleet: Fleet) -> Part:

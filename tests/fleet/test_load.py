@@ -182,10 +182,8 @@ def test_one_box_may_have_two_roles(example: Fleet) -> None:
 
 def test_a_services_port_collides_with_the_gateways_on_one_box(write: Write) -> None:
     """A GPU node that is also a gateway must not have two owners of a port."""
-    more: Any = 'gateways = [("gpu-01", {"gateway": {"server_name": "x", "port": 8188, "connect_timeout": "2s", '
-    more += (
-        '"shutdown_timeout": "1m", "worker_connections": 10, "rotation": {"interval_seconds": 1, "rise": 2, "fall": 2, '
-    )
-    more += '"fail_open_share": 0.5, "gather_seconds": 1}}})]'
+    path = str(Path("group_data/gateways.py").resolve())
+    more: Any = f"import runpy as _runpy\n_gateway = _runpy.run_path({path!r})['gateway']\n"
+    more += 'gateways = [("gpu-01", {"gateway": {**_gateway, "port": 8188}})]'
 
     assert "gpu-01: port 8188 belongs to comfyui and gateway" in _refusal(write(more=more))

@@ -42,7 +42,7 @@ def test_flag_takes_the_node_out_of_rotation(node: FakeNode, flag: str) -> None:
         "generation": None,
         "services": {"ollama": True},
         "in_flight": {"ollama": 0},
-        "condemned": (),
+        "out": {},
         "failing": (),
         "circuit": (),
         "gateways": {},
@@ -113,6 +113,7 @@ def test_agent_answers(port: int) -> None:
     status, text = ask(port, "/metrics")
     assert status == 200
     assert 'ipex_node_info{node="gpu-01",environment="lab",generation=""} 1\n' in text
+    assert 'ipex_node_left_out{by="operator"} 0\nipex_node_left_out{by="change"} 0\n' in text
     assert 'ipex_service_up{service="ollama"} 0\n' in text
     assert 'ipex_gpu_temperature_celsius{gpu="card0",sensor="pkg"} 52\n' in text
     status, text = ask(port, "/ready")

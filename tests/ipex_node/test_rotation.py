@@ -285,3 +285,19 @@ def test_commands_are_there(node: FakeNode, capsys: pytest.CaptureFixture[str], 
     assert json.loads(capsys.readouterr().out)["rotation"]["reason"] == "why"
     assert main(["undrain"], node.world) == 0
     assert json.loads(capsys.readouterr().out)["changed"]
+
+
+def test_who_keeps_a_node_out_of_rotation_is_told(node: FakeNode) -> None:
+    """An operator or a change; an operator's wish is not hidden by a change."""
+    paths = node.world.paths
+    paths.run.mkdir(parents=True, exist_ok=True)
+    assert marker.left_out_by(paths) is None
+    marker.put_activating(paths, "new")
+    assert marker.left_out_by(paths) == marker.CHANGE
+    marker.put_drain(paths, "", marker.by_activation("new"))
+    assert marker.left_out_by(paths) == marker.CHANGE
+    marker.put_drain(paths, "new memory", marker.OPERATOR)
+    assert marker.left_out_by(paths) == marker.OPERATOR
+    marker.clear_drain(paths)
+    marker.clear_transactions(paths)
+    assert marker.left_out_by(paths) is None

@@ -10,7 +10,8 @@ from tests.lab_fleet import Lab
 pytestmark = pytest.mark.lab
 
 
-@pytest.mark.parametrize("unit", EXPOSURE)
+# Grafana is left out of the lab by declaration; its unit is scored as it is written (tests/parsers).
+@pytest.mark.parametrize("unit", sorted(set(EXPOSURE) - {"grafana-server"}))
 def test_exposure_of_a_running_unit_does_not_rise(lab: Lab, unit: str) -> None:
     """The score systemd gives the unit as it runs stays at or below its bound."""
     node, bound = EXPOSURE[unit]
