@@ -59,12 +59,14 @@ class Work:
         return in_flight.work(service, self._paths.connections) or frozenset()
 
     def _finished(self) -> float:
-        """Return how many requests have succeeded, and tokens were computed, since the sampler was started."""
+        """Return how many users' requests have succeeded since the sampler was started.
+
+        Not its tokens: among them are those of the node's own proofs.
+        """
         return sum(
             one.value
             for one in self._left("traffic")
-            if one.labels.get("service") == self._service.name
-            and (one.labels.get("outcome") == "success" or one.family == "ipex_inference_tokens_total")
+            if one.labels.get("service") == self._service.name and one.labels.get("outcome") == "success"
         )
 
     def _computed(self) -> dict[tuple[str, ...], float]:
