@@ -28,6 +28,7 @@ from lab.hardware import KINDS
 
 ROOT = Path(__file__).parents[1]
 PROCESSES, DESCRIPTORS, SCRAPES, SAMPLES = 200, 20, 200, 40
+IDLE_SECONDS = 10.0
 GOALS = {"scrape_p95_ms": 20.0, "resident_mb": 30.0, "idle_percent": 0.2}
 _START = "import sys; sys.path.insert(0, {root!r}); from pathlib import Path; "
 _AGENT = _START + (
@@ -139,7 +140,7 @@ def _scraped(name: str, port: int, pid: int) -> Row:
     pages: list[tuple[float, int]] = [_scrape(connection) for _ in range(SCRAPES)]
     connection.close()
     times = statistics.quantiles((seconds * 1000 for seconds, _ in pages), n=20)
-    return Row(name, times[9], times[18], _resident(pid), None, pages[-1][1])
+    return Row(name, times[9], times[18], _resident(pid), _idle(pid), pages[-1][1])
 
 
 def deployed(name: str, inventory: str = "inventory/lab.py") -> list[Row]:
@@ -185,6 +186,18 @@ def _running(command: list[str], **streams: int) -> Iterator[subprocess.Popen[by
             yield process
         finally:
             process.terminate()
+
+
+def _idle(pid: int) -> float:
+    """Return the share of one core, in percent, that a program takes while nobody asks it."""
+    before = _on_processor(pid)
+    time.sleep(IDLE_SECONDS)
+    return (_on_processor(pid) - before) / 1e9 / IDLE_SECONDS * 100
+
+
+def _on_processor(pid: int) -> int:
+    """Return the nanoseconds its threads have run (Linux' Documentation/scheduler/sched-stats.rst)."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
 def _resident(pid: int) -> float:
