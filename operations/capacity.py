@@ -61,6 +61,7 @@ def _now(state: State, found: Answers) -> Iterator[Capacity]:
     hosts = {load.node_name(host): host for host in state.inventory}
     names = [node.name for node in found.fleet.with_role("gateways") if node.name not in found.unreached]
     view = next((view for name in names if (view := _view(hosts[name], found))), {})
-    for capacity in of(state, found) if view else ():
+    # Nothing is said of nodes left out of the run: the gateway has just told of them, too.
+    for capacity in plan.capacities(found.fleet, found.answers, {}) if view else ():
         serving = frozenset(name for name, treatment in view.get(capacity.service, {}).items() if treatment == "in")
         yield Capacity(capacity.service, capacity.nodes, serving, capacity.floor, capacity.withheld)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 LISTEN_SECONDS = 4.0
 """How long gateways have to say that a check fails everywhere: they hear of it with one question, and tell with the
-next; each may take its 0.8 s."""
+next; each may take gateway/question.py's ANSWER_SECONDS."""
 RESET, WEDGE = "gpu:reset", "gpu:wedge"
 
 
