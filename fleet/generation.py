@@ -24,14 +24,25 @@ class File:
         owner: a user's name.
         group: a group's name.
         seed: whether it is only the beginning: installed when missing or declared anew, its own program's afterwards.
+        secret: whether nobody is shown what it holds; readable to its owner and its group at most.
     """
 
     path: str
-    content: bytes
+    content: bytes = field(repr=False)
     mode: str = "0644"
     owner: str = "root"
     group: str = "root"
     seed: bool = False
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would let everybody on a node read a secret."""
+        if self.secret and int(self.mode, 8) & 0o007:
+            raise ValueError(f"{self.path} is secret and {self.mode}: others could read it")
+
+    def shown(self) -> bytes:
+        """What a person or a log may see of it."""
+        return b"(a secret file: its content is never shown)\n" if self.secret else self.content
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ from fleet.objectives import Objective
 from fleet.outlook import Outlook
 from fleet.problems import Problem, report
 from fleet.rollout import Request, Rollout
+from fleet.secrets import Secrets
+from fleet.secrets_file import SecretsError, SecretsFile, read
 from fleet.structure import Structure
 from fleet.thresholds import Thresholds
 
@@ -54,6 +56,7 @@ class NodeData:
     paths: Paths
     rollout: Rollout
     health: Health
+    secrets: SecretsFile | None = None
     address: str | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
     drivers: str | None = None
@@ -100,15 +103,18 @@ def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
     problems = [problem for host in inventory for problem in _duplicates(host)]
     nodes: list[Node] = []
     environments: dict[str, str] = {}
+    sources: dict[str, SecretsFile | None] = {}
     for host in inventory:
-        node, environment, found = _node(host)
+        node, values, found = _node(host)
         problems += found
-        if node:
+        if node and values:
             nodes.append(node)
-            environments[node.name] = environment
+            environments[node.name], sources[node.name] = values.environment, values.secrets
+    secrets, found = _secrets(sources)
+    problems += found
     if problems:
         return None, problems
-    fleet = Fleet(next(iter(environments.values()), "inventory"), tuple(nodes))
+    fleet = Fleet(next(iter(environments.values()), "inventory"), tuple(nodes), secrets)
     return fleet, [*checks.one_environment(environments), *checks.run(fleet)]
 
 
@@ -132,23 +138,36 @@ def node_name(host: Host) -> str:
     return str(host.name).removeprefix("@fake/")
 
 
-def _node(host: Host) -> tuple[Node | None, str, list[Problem]]:
+def _secrets(sources: Mapping[str, SecretsFile | None]) -> tuple[Secrets, list[Problem]]:
+    """Open the environment's one file."""
+    source = next(iter(sources.values()), None)
+    cure = "Set secrets for a whole environment."
+    problems = [
+        Problem(node, "secrets differs from the first node's", cure) for node, own in sources.items() if own != source
+    ]
+    try:
+        return read(source), problems
+    except SecretsError as error:
+        return Secrets(), [*problems, *(Problem("secrets", what, cure) for what, cure in error.problems)]
+
+
+def _node(host: Host) -> tuple[Node | None, NodeData | None, list[Problem]]:
     structure = Structure(node_name(host))
     data = {key: value for key, value in host.data.dict().items() if not _is_pyinfras(key) and key not in _WISHES}
     _apply_overrides(structure, data)
     values: NodeData = structure.record(NodeData, data, "")
     address = values.address or host.data.get("ssh_hostname") or host.name
     if structure.problems:
-        return None, "", structure.problems
+        return None, None, structure.problems
     roles = tuple(role for role in ROLES if role in host.groups)
     settings: dict[str, Any] = {
         item.name: getattr(values, item.name)
         for item in dataclasses.fields(NodeData)
-        if item.name not in {"environment", "address", "services"}
+        if item.name not in {"environment", "address", "services", "secrets"}
     }
     services = tuple(values.services.values()) if "gpu_nodes" in roles else ()
     node = Node(name=node_name(host), address=str(address), roles=roles, services=services, **settings)
-    return node, values.environment, []
+    return node, values, []
 
 
 def _is_pyinfras(key: str) -> bool:

@@ -16,6 +16,7 @@ from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.outlook import Outlook
 from fleet.rollout import Rollout, Rotation
+from fleet.secrets import Secrets
 from fleet.thresholds import Thresholds
 
 Role = Literal["gpu_nodes", "gateways", "monitors"]
@@ -243,10 +244,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All machines of one environment, in inventory order."""
+    """All machines of one environment, in inventory order, and its secrets."""
 
     environment: str
     nodes: tuple[Node, ...]
+    secrets: Secrets = field(default_factory=Secrets)
 
     def __getitem__(self, name: str) -> Node:
         """The node of that name."""

@@ -9,6 +9,7 @@ from fleet.generation import Generation
 from fleet.model import Fleet, Node, Service
 from fleet.observed import Observed
 from fleet.problems import Problem
+from fleet.secrets import missing
 from fleet.waves import Capacity
 
 
@@ -109,6 +110,17 @@ def quarantined(work: Work, observed: Observed) -> Iterator[Problem]:
             work.node.name,
             f"generation {work.target} has failed here before ({entry.get('at', '')}): {_first_line(entry.get('why'))}",
             "Mend the cause in data, templates or flake; if it lay outside of them, add --data force=true.",
+        )
+
+
+def unknown_secrets(generation: Generation) -> Iterator[Problem]:
+    """Refuse files that would land with a name in the place of a secret."""
+    names = sorted({name for file in generation.files for name in missing(file.content)})
+    if names:
+        yield Problem(
+            generation.node,
+            f"needs secrets that are not known here: {', '.join(names)}",
+            "See what this controller can open: python -m tools.secrets show INVENTORY (docs/operate/secrets.md).",
         )
 
 

@@ -75,6 +75,7 @@ def of(state: State) -> Survey:
 def _deploy(state: State) -> Survey:
     found = question.answers(state)
     fleet = found.fleet
+    _refuse(fleet, [one for generation in found.generations.values() for one in plan.unknown_secrets(generation)])
     _refuse(fleet, [one for name, answer in found.answers.items() for one in fitness.problems(fleet[name], answer)])
     _warn(found)
     return planned(state, found, _works(found))

@@ -15,7 +15,7 @@ EXAMPLE = "inventory/example.py"
 def landing(fleet: Fleet) -> dict[str, bytes]:
     """Every file of every node as `NODE/PATH`, but for the program, whose sources stand in ipex_node/."""
     return {
-        f"{node.name}{file.path}": file.content
+        f"{node.name}{file.path}": file.shown()
         for node in fleet.nodes
         for file in desired.generation(node, fleet).files
         if file.path != program.PATH

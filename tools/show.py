@@ -49,7 +49,7 @@ def _whole(generation: Generation) -> None:
 
 def _text(file: File) -> str:
     try:
-        return file.content.decode()
+        return file.shown().decode()
     except UnicodeDecodeError:
         return f"({len(file.content)} bytes)"
 
