@@ -21,7 +21,7 @@ from fleet.grafana import Grafana
 from fleet.health import Health
 from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
 from fleet.maintenance import Window
-from fleet.model import ROLES, Fleet, Gateway, Node, Prometheus, Service
+from fleet.model import ROLES, Fleet, Gateway, Node, Prometheus, Role, Service
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.outlook import Outlook
@@ -40,6 +40,14 @@ class RefusedError(PyinfraError, CliError):
     """
 
 
+# What makes a machine something. An environment's data are everybody's; its Prometheus is the monitors' all the same.
+_OF_ROLE: dict[str, Role] = {
+    "services": "gpu_nodes",
+    "gateway": "gateways",
+    "prometheus": "monitors",
+    "blackbox": "monitors",
+    "alertmanager": "monitors",
+}
 _WISHES = {item.name for item in dataclasses.fields(Request)}
 
 
@@ -163,10 +171,10 @@ def _node(host: Host) -> tuple[Node | None, NodeData | None, list[Problem]]:
     settings: dict[str, Any] = {
         item.name: getattr(values, item.name)
         for item in dataclasses.fields(NodeData)
-        if item.name not in {"environment", "address", "services", "secrets"}
+        if item.name not in {"environment", "address", "secrets"} and _OF_ROLE.get(item.name) in {None, *roles}
     }
-    services = tuple(values.services.values()) if "gpu_nodes" in roles else ()
-    node = Node(name=node_name(host), address=str(address), roles=roles, services=services, **settings)
+    settings["services"] = tuple(settings.get("services", {}).values())
+    node = Node(name=node_name(host), address=str(address), roles=roles, **settings)
     return node, values, []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fleet import load
-from fleet.model import Fleet
+from fleet.model import Fleet, Prometheus
 
 Write = Callable[..., str]
 
@@ -53,6 +53,17 @@ def test_production_and_staging_differ_in_data_and_share_the_groups() -> None:
 
     assert [service.memory_max for service in production["gpu-01"].services] == ["8G", "16G"]
     assert [service.memory_max for service in staging["staging-gpu-01"].services] == ["4G", "8G"]
+
+
+def test_an_environments_prometheus_is_its_monitors_alone(write: Write) -> None:
+    """Data of a whole environment make no machine a monitor or a gateway."""
+    monitors = runpy.run_path("group_data/monitors.py")
+    shorter = {**monitors["prometheus"], "retention_time": "1d"}
+    more = f"gpu_nodes[0][1]['prometheus'] = {shorter!r}; monitors[0][1]['prometheus'] = {shorter!r}"
+    fleet = load.from_file(write(more=more))
+
+    assert [node.name for node in fleet.nodes if node.prometheus] == ["monitor-01"]
+    assert fleet["monitor-01"].prometheus == Prometheus(**shorter)
 
 
 def test_a_node_overrides_its_environment() -> None:
