@@ -31,6 +31,7 @@ class Thresholds:
         clock_seconds: how wrong a clock may be.
         certificate_ahead: how long before its end a certificate must be renewed.
         update_age: how long ago a node's last change may be.
+        backup_age: how old a backup may be.
     """
 
     without: tuple[str, ...]
@@ -53,6 +54,7 @@ class Thresholds:
     clock_seconds: float
     certificate_ahead: str
     update_age: str
+    backup_age: str
 
     def words(self) -> dict[str, str]:
         """Every limit as rules write it: a length of time is given in seconds, too, as NAME_seconds."""

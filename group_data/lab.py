@@ -43,10 +43,19 @@ grafana = {
     "admin_password_file": "/etc/ipex/secrets/grafana/admin_password",
 }
 
+# Looked at and judged every few seconds: tests wait for it.
+prometheus = {
+    "port": 9091,
+    "scrape_interval": "5s",
+    "evaluation_interval": "5s",
+    "retention_time": "1d",
+    "retention_size": "1GB",
+}
+
 # As in monitors.py, but for tests, which wait for alerts; what a container cannot have right is left out: its health
-# monitor is started by tests alone, its clock is the machine's.
+# monitor is started by tests alone, its clock and the trend of its disk are the machine's.
 alerts = {
-    "without": ["HealthMonitorSilent", "ClockSkew"],
+    "without": ["HealthMonitorSilent", "ClockSkew", "DiskFillsSoon"],
     "down_for": "30s",
     "ill_for": "1m",
     "odd_for": "1m",
@@ -66,6 +75,7 @@ alerts = {
     "clock_seconds": 0.5,
     "certificate_ahead": "3w",
     "update_age": "60d",
+    "backup_age": "2d",
 }
 
 # The tests' own mail server and webhook, on the machine that carries the lab; people wait longer, tests do not.
@@ -84,8 +94,9 @@ notifications = {
     },
     "deadman_url_file": "/etc/ipex/secrets/alertmanager/deadman_url",
     "egress": ["198.18.0.1"],
-    "page": {"group_wait": "1s", "group_interval": "5s", "repeat_interval": "1h"},
-    "ticket": {"group_wait": "1s", "group_interval": "5s", "repeat_interval": "1h"},
+    # As everywhere, the first message waits for as long as rules are evaluated: what explains it comes with it.
+    "page": {"group_wait": "5s", "group_interval": "5s", "repeat_interval": "1h"},
+    "ticket": {"group_wait": "5s", "group_interval": "5s", "repeat_interval": "1h"},
     "office_hours": {
         "days": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
         "start": "00:00",

@@ -104,6 +104,8 @@ alerts = {
     "clock_seconds": 0.5,
     "certificate_ahead": "3w",
     "update_age": "60d",
+    # Of a backup that is made every day one may fail.
+    "backup_age": "2d",
 }
 
 # Dashboards for people. From the flake, or "apt" where the monitors know a repository that has the package grafana;

@@ -203,6 +203,14 @@ def _record(world: World, options: argparse.Namespace) -> Answer:
     return _judged(record.verify(path))
 
 
+def _backup_done(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node import backup
+
+    if options.forget:
+        return _judged(backup.forget(world.paths, options.name))
+    return _judged(backup.done(world.paths, options.name, options.failed or ""))
+
+
 def _rollout_words(command: Add) -> None:
     """Add what a monitor keeps for the whole fleet."""
     one = command("lock", _lock, "on the first monitor: let one rollout at a time change the fleet")
@@ -260,6 +268,12 @@ def _changing(command: Add) -> None:
     one.add_argument("--models", nargs="+", default=(), metavar="NAME", help="models that go; never a declared one")
     one.add_argument("--unattended", action="store_true", help="ask no engine; do nothing shortly after the last run")
     one.add_argument("--json", action="store_true", help="the answer alone, without the plan for a person")
+    one = command("backup-done", _backup_done, "tell monitors what has become of a backup of this node")
+    one.add_argument("name", help="what is kept, such as models")
+    result = one.add_mutually_exclusive_group(required=True)
+    result.add_argument("--ok", action="store_true", help="it was made just now")
+    result.add_argument("--failed", metavar="WHY", help="it was tried, and failed")
+    result.add_argument("--forget", action="store_true", help="it is made no more: nobody waits for it")
     for name, words in (("pin", "never let this generation be cleaned up"), ("unpin", "let it be cleaned up again")):
         command(name, _pin, words).add_argument("id", help="a staged generation")
 

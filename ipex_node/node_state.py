@@ -6,10 +6,12 @@ asked. The rest needs root: files that only their owner reads, and systemd's wor
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import samples
+from ipex_node import backup, samples, store
+from ipex_node.failure import FailedError
 from ipex_node.samples import Sample
 from ipex_node.status import status
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _DRIFT = ("file", "unit", "closure", "generation")
 """What can drift (drift.py)."""
+_PROGRAM = "/usr/local/bin/ipex-node"
+_HASH = re.compile(r"narHash=sha256-([^#&]{12})")
 
 
 def leave(world: World) -> dict[str, Any]:
@@ -43,3 +47,16 @@ def _samples(paths: Paths, now: Mapping[str, Any]) -> Iterator[Sample]:
     if now["generation"]:
         # The link is made anew by every commit of another generation, and by nothing else.
         yield Sample("ipex_node_last_update_timestamp_seconds", {}, paths.current.lstat().st_mtime)
+        yield from _release(paths, now["generation"])
+    yield from backup.samples(paths)
+
+
+def _release(paths: Paths, generation: str) -> Iterator[Sample]:
+    """Yield what nodes of one release share, though each generation has a name of its own."""
+    try:
+        manifest = store.manifest(paths, generation)
+    except FailedError:
+        return  # damaged, which is drift and told as that
+    program = manifest.files[_PROGRAM].sha256[:12] if _PROGRAM in manifest.files else ""
+    pins = {found[1] for found in map(_HASH.search, manifest.closures.values()) if found}
+    yield Sample("ipex_node_release_info", {"program": program, "flake": "+".join(sorted(pins))}, 1)

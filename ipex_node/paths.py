@@ -74,6 +74,11 @@ class Paths:
         return self.state / "quarantine.json"
 
     @property
+    def backups(self) -> Path:
+        """What has become of each backup, one file each; its time is the seal's word that one of them has changed."""
+        return self.state / "backups"
+
+    @property
     def boot_id(self) -> Path:
         """The kernel's name of this boot."""
         return self.on_node("/proc/sys/kernel/random/boot_id")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import drift, marker, quarantine, settings, store
+from ipex_node import backup, drift, marker, quarantine, settings, store
 from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
 from ipex_node.health import verdict
@@ -54,6 +54,7 @@ def status(world: World) -> dict[str, Any]:
         "condemned": held.out([service.name for service in node.services], ()),
         "reboot_needed": held.node is not None,
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
+        "last_backup": backup.summary(paths),
         "closures": closures,
         "drift": [difference.as_json() for difference in differences],
     }

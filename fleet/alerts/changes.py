@@ -1,4 +1,4 @@
-"""Alerts about changes of nodes: generations, drains, updates."""
+"""Alerts about changes of nodes, and what one needs when they go wrong: generations, drains, updates, backups."""
 
 from fleet.alerts.alert import Alert
 
@@ -36,5 +36,27 @@ ROWS = (
         "ticket",
         "time() - max by (node) (ipex_node_last_update_timestamp_seconds) > <update_age_seconds>",
         "{{ $labels.node }} has had no change for {{ $value | humanizeDuration }}.",
+    ),
+    # A generation's name is its node's own; this much all nodes share. A gateway has nothing of the flake.
+    Alert(
+        "ReleasesDiffer",
+        "ticket",
+        'count(count by (program) (ipex_node_release_info{program!=""})) > 1'
+        ' or count(count by (flake) (ipex_node_release_info{flake!=""})) > 1',
+        "The nodes run {{ $value }} different releases of ipex-fleet, or of its flake.",
+        "<differ_for>",
+    ),
+    # Of a node that nobody has told of a backup, nothing is known and nothing is said.
+    Alert(
+        "BackupTooOld",
+        "ticket",
+        "time() - max by (node, backup) (ipex_backup_last_success_timestamp_seconds) > <backup_age_seconds>",
+        "The backup {{ $labels.backup }} of {{ $labels.node }} is {{ $value | humanizeDuration }} old.",
+    ),
+    Alert(
+        "BackupFailed",
+        "ticket",
+        "max by (node, backup) (ipex_backup_failed) == 1",
+        "The last attempt at the backup {{ $labels.backup }} of {{ $labels.node }} has failed.",
     ),
 )

@@ -35,13 +35,13 @@ ROWS = (
         "{{ $labels.device }} of {{ $labels.node }} is {{ $value | humanizePercentage }} full.",
         "<down_for>",
     ),
-    # A disk with much room is left alone: one large download looks like a trend.
+    # A disk with much room is left alone, and one that is not known for long: one large download looks like a trend.
     Alert(
         "DiskFillsSoon",
         "ticket",
         f"min by (node, device) (predict_linear(node_filesystem_avail_bytes{{{_DISKS}}}[6h], <disk_ahead_seconds>)) < 0"
         f" and min by (node, device) (node_filesystem_avail_bytes{{{_DISKS}}} / node_filesystem_size_bytes{{{_DISKS}}})"
-        " < 0.5",
+        f" < 0.5 and min by (node, device) (node_filesystem_avail_bytes{{{_DISKS}}} offset 5h)",
         "{{ $labels.device }} of {{ $labels.node }} will be full within <disk_ahead> if it goes on like this.",
         "<odd_for>",
     ),

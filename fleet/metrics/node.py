@@ -11,6 +11,13 @@ ROWS = (
         ("node", "environment", "generation"),
     ),
     Metric(
+        "ipex_node_release_info",
+        "gauge",
+        "What nodes of one release share: the program's digest, and the pinned flake's where there is one.",
+        "the current generation's manifest",
+        ("program", "flake"),
+    ),
+    Metric(
         "ipex_node_in_rotation",
         "gauge",
         "1 while the node is ready to be given requests, as /ready says.",
@@ -67,6 +74,20 @@ ROWS = (
         "gauge",
         "When the last cleanup has ended.",
         "ipex-node cleanup",
+    ),
+    Metric(
+        "ipex_backup_last_success_timestamp_seconds",
+        "gauge",
+        "When the backup was last made; absent where it never was.",
+        "/var/lib/ipex/backups, written by ipex-node backup-done",
+        ("backup",),
+    ),
+    Metric(
+        "ipex_backup_failed",
+        "gauge",
+        "1 while the last attempt at the backup has failed.",
+        "/var/lib/ipex/backups, written by ipex-node backup-done",
+        ("backup",),
     ),
     Metric(
         "ipex_node_last_update_timestamp_seconds",

@@ -1,12 +1,13 @@
 """The node's own state as numbers."""
 
+import hashlib
 import os
 
 from fleet.metrics import METRICS
 from ipex_node import quarantine, samples
 from ipex_node.__main__ import main
 from tests.ipex_node.conftest import Bundle
-from tests.ipex_node.fake_node import OLLAMA, FakeNode
+from tests.ipex_node.fake_node import OLLAMA, PROFILE, FakeNode, files
 
 
 def left(node: FakeNode) -> dict[str, float]:
@@ -43,6 +44,23 @@ def test_what_differs_is_counted(node: FakeNode, served: str) -> None:
     assert served
 
 
+def test_nodes_of_one_release_show_the_same(node: FakeNode, make: Bundle) -> None:
+    """The program's digest and the flake's pin, as the manifest has them, whatever else the generation holds."""
+
+    def shown(pin: str, **more: str) -> dict[str, str]:
+        contents = {**files(**more), "/usr/local/bin/ipex-node": "program"}
+        reference = f"flake{pin}?narHash=sha256-{pin * 43}%3D#ollama-ipex"
+        bundle = make(contents, change=lambda raw: raw["closures"].update({PROFILE: reference}))
+        node.activate(node.stage(bundle))
+        main(["status", "--leave"], node.world)
+        found = samples.read(node.world.paths.samples("status"), 60) or []
+        return next(one.labels for one in found if one.family == "ipex_node_release_info")
+
+    program = hashlib.sha256(b"program").hexdigest()[:12]
+    assert shown("a") == shown("a", other="y") == {"program": program, "flake": "a" * 12}
+    assert shown("b") == {"program": program, "flake": "b" * 12}
+
+
 def test_an_activation_of_another_generation_is_an_update(node: FakeNode, served: str, make: Bundle) -> None:
     """Mending the current one is none."""
     current = node.world.paths.current
@@ -76,9 +94,11 @@ def test_nothing_is_sealed_locked_or_said_while_services_change(node: FakeNode, 
 
 def test_every_family_has_its_row(node: FakeNode, served: str) -> None:
     """What is left is what the one table of metrics says."""
+    main(["backup-done", "models", "--ok"], node.world)
     rows = {metric.name: set(metric.labels) for metric in METRICS}
     main(["status", "--leave"], node.world)
     found = samples.read(node.world.paths.samples("status"), 60)
     assert found
     assert all(set(one.labels) == rows[one.family] for one in found)
+    assert "ipex_backup_last_success_timestamp_seconds" in {one.family for one in found}
     assert served

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ipex_node import backup
 from ipex_node.health import verdict
 from ipex_node.seal import sealed_status
 from ipex_node.world import Completed, World, run
@@ -62,9 +63,10 @@ def test_an_unchanged_node_repeats_its_status(world: World, served: str) -> None
             node.world.paths.verdict,
             verdict.Verdict(services={"ollama": verdict.Condemned("ollama:gpu", "on the CPU")}),
         ),
+        lambda node, _: backup.done(node.world.paths, "models"),
         lambda _, tmp_path: (tmp_path / "units").write_text("ActiveState=failed\n"),
     ],
-    ids=["edited", "removed", "mode", "verified", "previous", "drained", "condemned", "unit-failed"],
+    ids=["edited", "removed", "mode", "verified", "previous", "drained", "condemned", "backup", "unit-failed"],
 )
 def test_any_change_breaks_the_seal(
     world: World, served: str, node: FakeNode, tmp_path: Path, change: Callable[[FakeNode, Path], object]

@@ -99,6 +99,18 @@ MACHINES = (
         step="10m",
     ),
     Case(
+        "DiskFillsSoon",
+        {f"node_filesystem_avail_bytes{{{DISK}}}": "49-0.5x60", f"node_filesystem_size_bytes{{{DISK}}}": "100x60"},
+        # A node that is two hours old, and had its models downloaded.
+        {
+            f"node_filesystem_avail_bytes{{{DISK}}}": "_x44 49-5x3 34x20",
+            f"node_filesystem_size_bytes{{{DISK}}}": "100x60",
+        },
+        at="9h40m",
+        labels={"node": "gpu-01", "device": "/dev/sda1"},
+        step="10m",
+    ),
+    Case(
         "InodesLow",
         {f"node_filesystem_files_free{{{DISK}}}": "5x60", f"node_filesystem_files{{{DISK}}}": "100x60"},
         # btrfs and others count none.
@@ -205,6 +217,51 @@ CHANGES = (
         {f"ipex_node_last_update_timestamp_seconds{{{GPU}}}": "-5000000x20"},
         labels={"node": "gpu-01"},
         value="69d 10h 40m 0s",
+    ),
+    Case(
+        "ReleasesDiffer",
+        {
+            'ipex_node_release_info{node="gpu-01",program="a",flake="f"}': "1x40",
+            'ipex_node_release_info{node="gpu-02",program="a",flake="g"}': "1x40",
+        },
+        # A rollout, an hour between its waves, and a gateway that has nothing of the flake.
+        {
+            'ipex_node_release_info{node="gpu-01",program="a",flake="f"}': "1x40",
+            'ipex_node_release_info{node="gpu-02",program="b",flake="g"}': "1x2 _x38",
+            'ipex_node_release_info{node="gpu-02",program="a",flake="f"}': "_x2 1x38",
+            'ipex_node_release_info{node="gateway-01",program="a",flake=""}': "1x40",
+        },
+        at="30h",
+        value="2",
+        step="1h",
+    ),
+    Case(
+        "ReleasesDiffer",
+        {
+            'ipex_node_release_info{node="gpu-01",program="a",flake="f"}': "1x40",
+            'ipex_node_release_info{node="gateway-01",program="b",flake=""}': "1x40",
+        },
+        {'ipex_node_release_info{node="gpu-01",program="a",flake="f"}': "1x40"},
+        at="30h",
+        value="2",
+        step="1h",
+    ),
+    Case(
+        "BackupTooOld",
+        {
+            f'ipex_backup_last_success_timestamp_seconds{{{GPU},backup="models"}}': "-172900x20",
+            f'ipex_backup_last_success_timestamp_seconds{{{GPU},backup="workflows"}}': "0x20",
+        },
+        {f'ipex_backup_last_success_timestamp_seconds{{{GPU},backup="models"}}': "-100000x20"},
+        labels={"node": "gpu-01", "backup": "models"},
+        value="2d 0h 11m 40s",
+    ),
+    Case(
+        "BackupFailed",
+        {f'ipex_backup_failed{{{GPU},backup="models"}}': "0x5 1x10"},
+        # Tried again, and made.
+        {f'ipex_backup_failed{{{GPU},backup="models"}}': "0x2 1x3 0x10"},
+        labels={"node": "gpu-01", "backup": "models"},
     ),
 )
 
