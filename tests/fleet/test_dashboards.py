@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fleet import dashboards, recording
+from fleet import dashboards, load, recording
 from fleet.dashboards import units
 from fleet.dashboards.build import parsed
 from fleet.metrics import FAMILIES
@@ -15,6 +15,7 @@ from fleet.model import Fleet
 from tests.rules import promql
 from tests.rules.exporters import EXPORTERS, TARGET_LABELS
 
+ENVIRONMENTS = ("prod", "staging", "lab", "example")
 BRIEF = {
     "GPU Utilization Over Time",
     "Memory Usage Patterns",
@@ -66,22 +67,28 @@ def test_the_same_fleet_makes_the_same_bytes(example: Fleet) -> None:
     assert dashboards.files(example) == dashboards.files(example)
 
 
-def test_grafanas_own_schema_reads_them(example: Fleet) -> None:
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_grafanas_own_schema_reads_them(environment: str) -> None:
     """Read by the SDK and written again, nothing is lost and nothing is new."""
-    for content in dashboards.files(example).values():
+    written = dashboards.files(load.from_file(f"inventory/{environment}.py"))
+    assert set(written) == {"ipex-fleet.json", "ipex-node.json"}
+    for content in written.values():
         again = json.dumps(parsed(content), sort_keys=True, indent=2, default=lambda one: one.to_json()) + "\n"
         assert again.encode() == content
 
 
-def test_every_metric_of_a_panel_is_exported(example: Fleet) -> None:
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_metric_of_a_panel_is_exported(environment: str) -> None:
     """By a row of fleet/metrics, by an exporter, or by a recording rule."""
-    objectives = example["monitor-01"].objectives.values()
-    recorded = {rule.name for rule in (*recording.MEASURES, *recording.promises(example, objectives))}
+    fleet = load.from_file(f"inventory/{environment}.py")
+    objectives = fleet.with_role("monitors")[0].objectives.values()
+    recorded = {rule.name for rule in (*recording.MEASURES, *recording.promises(fleet, objectives))}
     parts = {"histogram": ("_bucket", "_count", "_sum")}
     own = {metric.name + part for metric in FAMILIES for part in parts.get(metric.kind, ("",))}
     others = {name for names in EXPORTERS.values() for name in names}
-    used = {name for expr in expressions(example) for name in promql.families(expr)}
+    used = {name for expr in expressions(fleet) for name in promql.families(expr)}
 
+    assert len(used) > 20
     assert used <= own | recorded | others | _OWN
 
 

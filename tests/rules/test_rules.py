@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fleet import alerts, checks, recording
+from fleet import alerts, checks, load, recording
 from fleet.alerts.alert import RUNBOOKS, Alert
 from fleet.desired import rules
-from fleet.metrics import FAMILIES
+from fleet.metrics import FAMILIES, METRICS, gateway
 from fleet.model import Fleet
 from fleet.objectives import Objective
 from fleet.thresholds import Thresholds
@@ -25,21 +25,29 @@ _PARTS = ("", "_bucket", "_count", "_sum")
 @pytest.fixture
 def every(example: Fleet) -> list[Alert]:
     """Every alert of the example fleet."""
-    monitor = example["monitor-01"]
+    return _alerts(example)
+
+
+def _alerts(fleet: Fleet) -> list[Alert]:
+    monitor = fleet.with_role("monitors")[0]
     assert monitor.alerts
-    return [alert for group in alerts.groups(example, monitor.alerts, monitor.objectives).values() for alert in group]
+    return [alert for group in alerts.groups(fleet, monitor.alerts, monitor.objectives).values() for alert in group]
 
 
-@pytest.fixture
-def recorded(example: Fleet) -> list[recording.Recording]:
-    """Everything that is recorded."""
-    return [*recording.MEASURES, *recording.promises(example, example["monitor-01"].objectives.values())]
+def _recorded(fleet: Fleet) -> list[recording.Recording]:
+    objectives = fleet.with_role("monitors")[0].objectives
+    return [*recording.MEASURES, *recording.promises(fleet, objectives.values())]
 
 
-@pytest.fixture
-def expressions(every: list[Alert], recorded: list[recording.Recording]) -> list[str]:
+def _expressions(fleet: Fleet) -> list[str]:
     """Everything that Prometheus evaluates."""
-    return [*(alert.expr for alert in every), *(rule.expr for rule in recorded)]
+    return [*(alert.expr for alert in _alerts(fleet)), *(rule.expr for rule in _recorded(fleet))]
+
+
+@pytest.fixture
+def expressions(example: Fleet) -> list[str]:
+    """Everything that the example fleet's Prometheus evaluates."""
+    return _expressions(example)
 
 
 def _series() -> dict[str, set[str]]:
@@ -51,11 +59,28 @@ def _series() -> dict[str, set[str]]:
     }
 
 
-def test_every_metric_of_a_rule_is_exported(expressions: list[str], recorded: list[recording.Recording]) -> None:
+@pytest.mark.parametrize("environment", ["prod", "staging", "lab", "example"])
+def test_every_metric_of_a_rule_is_exported(environment: str) -> None:
     """By a row of fleet/metrics, by an exporter whose families are listed, or by a recording rule."""
-    known = {*_series(), *(rule.name for rule in recorded), *(name for names in EXPORTERS.values() for name in names)}
+    fleet = load.from_file(f"inventory/{environment}.py")
+    recorded = {rule.name for rule in _recorded(fleet)}
+    known = {*_series(), *recorded, *(name for names in EXPORTERS.values() for name in names)}
 
-    assert {name for expression in expressions for name in promql.families(expression)} <= known
+    used = {name for expression in _expressions(fleet) for name in promql.families(expression)}
+
+    assert len(used) > len(alerts.NAMES)
+    assert used <= known
+
+
+def test_every_row_is_somebodys_word() -> None:
+    """A family of fleet/metrics stands in the program on the box, or in what mtail is given: no row is a mere wish."""
+    program = "".join(path.read_text() for path in (ROOT / "ipex_node").rglob("*.py"))
+    counted = (ROOT / "templates/mtail/gateway.mtail.j2").read_text()
+
+    assert [row.name for row in METRICS if f'"{row.name}"' not in program] == []
+    assert [
+        row.name for row in gateway.ROWS if not re.search(rf"^(counter|histogram) {row.name}\b", counted, re.MULTILINE)
+    ] == []
 
 
 def test_every_listed_family_is_used(expressions: list[str]) -> None:
