@@ -6,13 +6,16 @@ from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Node
 
 UNIT = "prometheus-node-exporter.service"
+_WATCHED = ("grafana", "ipex", "mtail", "nginx", "prometheus")
+"""How the names of units begin that this project brings, beside the services' own."""
 
 
 def part(node: Node, fleet: Fleet) -> Part:
     """What makes a machine's own metrics visible."""
     port = node.node_exporter.port
     path = f"/etc/systemd/system/{UNIT}"
-    unit = render(f"units/{UNIT}.j2", port=port, addresses=fleet.addresses("monitors"))
+    watched = sorted({*_WATCHED, *(service.unit.removesuffix(".service") for service in node.services)})
+    unit = render(f"units/{UNIT}.j2", port=port, addresses=fleet.addresses("monitors"), watched=watched)
     return Part(
         packages=("prometheus-node-exporter",),
         files=(File(path, unit),),

@@ -159,7 +159,10 @@ MACHINES = (
     Case(
         "UnitFailed",
         {f'node_systemd_unit_state{{{GPU},name="ipex-gpu.service",state="failed"}}': "1x20"},
-        {f'node_systemd_unit_state{{{GPU},name="ipex-gpu.service",state="active"}}': "1x20"},
+        {
+            f'node_systemd_unit_state{{{GPU},name="ipex-gpu.service",state="active"}}': "1x20",
+            f'node_systemd_unit_state{{{GPU},name="ipex-health-monitor.service",state="failed"}}': "1x20",
+        },
         labels={"node": "gpu-01", "name": "ipex-gpu.service"},
     ),
     Case(
