@@ -81,16 +81,21 @@ class Inbox:
         """Where webhooks are answered."""
         return int(self._servers[1].server_address[1])
 
-    def wait(self, fits: Callable[[Message], bool], seconds: float) -> Message:
+    def wait(self, fits: Callable[[Message], bool], seconds: float, after: int = 0) -> Message:
         """Return the first message that fits, as soon as it is there.
+
+        Args:
+            fits: What is looked for.
+            seconds: For how long at most.
+            after: So many messages, the oldest, are passed over.
 
         Raises:
             AssertionError: none has come in time; the titles of those that did are told.
         """
         with self._arrived:
-            self._arrived.wait_for(lambda: any(map(fits, self.messages)), seconds)
-            found = next((message for message in self.messages if fits(message)), None)
-        assert found, f"not among {[(message.channel, message.title) for message in self.messages]}"
+            self._arrived.wait_for(lambda: any(map(fits, self.messages[after:])), seconds)
+            found = next(filter(fits, self.messages[after:]), None)
+        assert found, f"not among {[(message.channel, message.title) for message in self.messages[after:]]}"
         return found
 
     def _keep(self, message: Message) -> None:

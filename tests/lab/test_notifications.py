@@ -8,17 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lab import nodes
-from lab.roster import MACHINE_ADDRESS
-from tests.inbox import Inbox, Message
+from tests.inbox import Inbox
 from tests.lab_fleet import INVENTORY, PYINFRA, ROOT, Lab
+from tests.lab_people import DEADMAN, SECRET, SECRETS, SLACK, people, told
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
-SECRETS = "/etc/ipex/secrets/alertmanager"
-# group_data/lab.py has the ports of the mail server; the webhook's stands in a secret, like Slack's.
-SMTP_PORT, WEB_PORT = 2525, 2526
-SECRET = "MARKED-SECRET-9b2e"  # noqa: S105 - a mark that is looked for, no password
-SLACK, DEADMAN = f"/slack/{SECRET}", f"/deadman/{SECRET}"
 SECONDS = 30
 
 
@@ -30,14 +25,9 @@ def monitor(lab: Lab) -> str:
 
 @pytest.fixture(scope="module")
 def inbox(lab: Lab, monitor: str) -> Iterator[Inbox]:
-    """The people's side; an operator has put the secrets on the monitor, as docs/operate/notifications.md says."""
-    with Inbox(MACHINE_ADDRESS, SMTP_PORT, WEB_PORT) as doubles:
-        for name, path in (("slack_url", SLACK), ("deadman_url", DEADMAN)):
-            url = f"http://{MACHINE_ADDRESS}:{WEB_PORT}{path}"
-            put = f"install -m 0640 -o root -g prometheus-alertmanager /dev/stdin {SECRETS}/{name}"
-            lab.output(monitor, f"echo {url} | {put}")
+    """The people's side."""
+    with people(lab, monitor) as doubles:
         yield doubles
-        lab.output(monitor, f"rm -f {SECRETS}/slack_url {SECRETS}/deadman_url")
 
 
 Fire = Callable[..., None]
@@ -46,17 +36,17 @@ Fire = Callable[..., None]
 @pytest.fixture
 def fire(lab: Lab, monitor: str) -> Iterator[Fire]:
     """Tells the Alertmanager of an alert of its own, as Prometheus would; each ends with the test."""
-    told: list[dict[str, str]] = []
+    said: list[dict[str, str]] = []
 
     def tell(minutes: int = 5, **labels: str) -> None:
-        told.append(labels)
+        said.append(labels)
         end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 60 * minutes))
         texts = {"summary": f"{labels['node']} tests.", "runbook": "docs/operate/alerts/NodeDown.md"}
         alert = json.dumps([{"labels": labels, "annotations": texts, "endsAt": end}])
         lab.output(monitor, f"curl -sf -H 'Content-Type: application/json' -d '{alert}' localhost:9093/api/v2/alerts")
 
     yield tell
-    for labels in tuple(told):
+    for labels in tuple(said):
         tell(minutes=0, **labels)
 
 
@@ -77,33 +67,29 @@ def _task(name: str, *data: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
 
 
-def _of(channel: str, title: str) -> Callable[[Message], bool]:
-    return lambda message: message.channel == channel and title in message.title
-
-
 def test_a_page_reaches_both_channels_in_words_and_so_does_its_end(inbox: Inbox, fire: Fire) -> None:
     """What, where, since when, what to do; and that it is over."""
     labels = {"alertname": "TestPage", "severity": "page", "node": "gpu-01", "environment": "lab"}
     fire(**labels)
 
-    mail = inbox.wait(_of("mail", "[lab] Act now: TestPage on gpu-01"), SECONDS)
-    slack = inbox.wait(_of(SLACK, "[lab] Act now: TestPage on gpu-01"), SECONDS)
+    mail = inbox.wait(told("mail", "[lab] Act now: TestPage on gpu-01"), SECONDS)
+    slack = inbox.wait(told(SLACK, "[lab] Act now: TestPage on gpu-01"), SECONDS)
     for text in (mail.text, slack.text):
         assert "gpu-01 tests." in text
         assert "node gpu-01" in text
         assert "UTC" in text
         assert "docs/operate/alerts/NodeDown.md" in text
     fire(minutes=0, **labels)
-    inbox.wait(_of("mail", "[lab] Over: TestPage on gpu-01"), SECONDS)
-    inbox.wait(_of(SLACK, "[lab] Over: TestPage on gpu-01"), SECONDS)
+    inbox.wait(told("mail", "[lab] Over: TestPage on gpu-01"), SECONDS)
+    inbox.wait(told(SLACK, "[lab] Over: TestPage on gpu-01"), SECONDS)
 
 
 def test_a_ticket_is_mailed_and_does_not_call(inbox: Inbox, fire: Fire) -> None:
     """Slack is for what cannot wait."""
     fire(alertname="TestTicket", severity="ticket", node="gpu-01")
 
-    inbox.wait(_of("mail", "Ticket: TestTicket on gpu-01"), SECONDS)
-    assert not [message for message in inbox.messages if _of(SLACK, "TestTicket")(message)]
+    inbox.wait(told("mail", "Ticket: TestTicket on gpu-01"), SECONDS)
+    assert not [message for message in inbox.messages if told(SLACK, "TestTicket")(message)]
 
 
 def test_the_dead_mans_switch_is_fed(inbox: Inbox) -> None:
@@ -122,11 +108,11 @@ def test_a_silence_of_the_task_holds_and_ends(lab: Lab, monitor: str, inbox: Inb
     fire(alertname="TestQuiet", severity="page", node="gpu-02")
     fire(alertname="TestLoud", severity="page", node="gpu-01")
 
-    inbox.wait(_of("mail", "TestLoud on gpu-01"), SECONDS)
+    inbox.wait(told("mail", "TestLoud on gpu-01"), SECONDS)
     assert "TestQuiet" in _amtool(lab, monitor, "alert query --silenced")
     assert not [message for message in inbox.messages if "TestQuiet" in message.title]
     assert _task("unsilence", "nodes=gpu-02").returncode == 0
-    inbox.wait(_of("mail", "TestQuiet on gpu-02"), SECONDS)
+    inbox.wait(told("mail", "TestQuiet on gpu-02"), SECONDS)
 
 
 @pytest.mark.proof
@@ -139,7 +125,7 @@ def test_an_engine_that_is_stopped_in_a_drained_node_calls_nobody(lab: Lab, moni
     try:
         _await(lambda: "EngineDown" in _amtool(lab, monitor, "alert query --inhibited node=gpu-02"), 240)
         lab.output("gpu-02", "ipex-node undrain")
-        inbox.wait(_of("mail", "EngineDown, ollama on gpu-02"), 120)
+        inbox.wait(told("mail", "EngineDown, ollama on gpu-02"), 120)
     finally:
         lab.output("gpu-02", f"{start}; ipex-node undrain")
 
@@ -150,11 +136,11 @@ def test_a_node_that_is_off_is_one_page_and_nothing_else_of_it(lab: Lab, inbox: 
     before = len(inbox.messages)
     nodes.power_off(nodes.find("gpu-03"))
     try:
-        inbox.wait(_of(SLACK, "Act now: NodeDown on gpu-03"), 180)
-        inbox.wait(_of("mail", "Act now: NodeDown on gpu-03"), SECONDS)
+        inbox.wait(told(SLACK, "Act now: NodeDown on gpu-03"), 180)
+        inbox.wait(told("mail", "Act now: NodeDown on gpu-03"), SECONDS)
     finally:
         nodes.boot(nodes.find("gpu-03"))
-    inbox.wait(_of(SLACK, "Over: NodeDown on gpu-03"), 240)
+    inbox.wait(told(SLACK, "Over: NodeDown on gpu-03"), 240)
 
     titles = {message.title for message in inbox.messages[before:] if "gpu-03" in message.title}
     assert {title for title in titles if "NodeDown" not in title} == set()
@@ -164,7 +150,7 @@ def test_a_node_that_is_off_is_one_page_and_nothing_else_of_it(lab: Lab, inbox: 
 def test_secrets_are_read_by_the_alertmanager_alone(lab: Lab, monitor: str, inbox: Inbox, fire: Fire) -> None:
     """Used, they stand in no journal, command line, page or answer, and no other user can read them."""
     fire(alertname="TestSecret", severity="page", node="gpu-01")
-    inbox.wait(_of(SLACK, "TestSecret"), SECONDS)
+    inbox.wait(told(SLACK, "TestSecret"), SECONDS)
     places = (
         "journalctl --no-pager -q",
         "cat /proc/[0-9]*/cmdline 2>/dev/null",
