@@ -53,9 +53,9 @@ prometheus = {
 }
 
 # As in monitors.py, but for tests, which wait for alerts; what a container cannot have right is left out: its health
-# monitor is started by tests alone, its clock and the trend of its disk are the machine's.
+# monitor is started by tests alone, its clock, its memory and the trend of its disk are the machine's.
 alerts = {
-    "without": ["HealthMonitorSilent", "ClockSkew", "DiskFillsSoon"],
+    "without": ["HealthMonitorSilent", "ClockSkew", "DiskFillsSoon", "MemoryLow", "OomKill"],
     "down_for": "30s",
     "ill_for": "1m",
     "odd_for": "1m",

@@ -1,6 +1,7 @@
 """Prometheus is killed while a change rolls through the fleet: what it had seen stays, and it goes on at once."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -45,9 +46,13 @@ def _now(lab: Lab) -> float:
 
 def _samples(lab: Lab, selector: str, since: float) -> Samples:
     """Every sample since a time by the monitor's clock, as it was stored."""
-    question = urlencode({"query": f"{selector}[{_now(lab) - since:.0f}s]"})
+    question = urlencode({"query": f"{selector}[{math.ceil(_now(lab) - since) + 1}s]"})
     answer = json.loads(lab.output(MONITOR.name, f"curl -sf '{_url()}/api/v1/query?{question}'"))
-    return {json.dumps(one["metric"], sort_keys=True): dict(one["values"]) for one in answer["data"]["result"]}
+    found = {
+        json.dumps(one["metric"], sort_keys=True): {at: value for at, value in one["values"] if at >= since}
+        for one in answer["data"]["result"]
+    }
+    return {series: values for series, values in found.items() if values}
 
 
 def _targets(lab: Lab) -> int:
@@ -57,8 +62,8 @@ def _targets(lab: Lab) -> int:
 def _kill(lab: Lab) -> float:
     """Kill it, wait until it answers again, and return how long that took."""
     before = lab.output(MONITOR.name, f"systemctl show -p MainPID --value {UNIT}")
-    lab.output(MONITOR.name, f"kill -KILL {before}")
     begun = time.monotonic()
+    lab.output(MONITOR.name, f"kill -KILL {before}")
     lab.output(MONITOR.name, f"timeout 60 sh -c 'until curl -sf {_url()}/-/ready; do sleep 0.1; done'")
     assert lab.output(MONITOR.name, f"systemctl show -p MainPID --value {UNIT}") != before
     return time.monotonic() - begun
