@@ -10,6 +10,8 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
 
+from fleet.secrets import Secret
+
 MANIFEST_FORMAT = 1
 
 
@@ -43,6 +45,12 @@ class File:
     def shown(self) -> bytes:
         """What a person or a log may see of it."""
         return b"(a secret file: its content is never shown)\n" if self.secret else self.content
+
+
+def secret(path: str, value: Secret, group: str = "root") -> File:
+    """A file that holds one secret and a line's end, for root and for a group other than root's."""
+    content = f"{value.reveal().strip()}\n".encode()
+    return File(path, content, mode="0600" if group == "root" else "0640", group=group, secret=True)
 
 
 @dataclass(frozen=True)

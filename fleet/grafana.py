@@ -12,7 +12,7 @@ UNIT = "grafana-server.service"
 
 @dataclass(frozen=True)
 class Grafana:
-    """Grafana.
+    """Grafana; the password of its first account is the secret `grafana.admin_password`.
 
     Attributes:
         installed: from the flake's output, from the Debian package `grafana` of a repository that the monitors know
@@ -20,14 +20,12 @@ class Grafana:
         package: the flake's output.
         port: where it listens.
         admitted: networks that may reach it; without any it listens on the loopback interface alone.
-        admin_password_file: a file that an operator puts on the monitors; read by root when Grafana starts.
     """
 
     installed: Literal["flake", "apt", "absent"]
     package: str
     port: int
     admitted: tuple[str, ...]
-    admin_password_file: str
 
     @property
     def listens(self) -> bool:
@@ -39,11 +37,6 @@ def nonsense(grafana: Grafana) -> Iterator[tuple[str, str]]:
     """What of it cannot be meant, each with its cure."""
     for name, fits, cure in (
         ("package", re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", grafana.package), "Write it like grafana."),
-        (
-            "admin_password_file",
-            re.fullmatch(r"/[A-Za-z0-9_./-]+", grafana.admin_password_file),
-            "Write a path like /etc/ipex/secrets/grafana/admin_password.",
-        ),
         ("admitted", all(map(_is_network, grafana.admitted)), "Write networks like 192.0.2.0/24, or any."),
     ):
         if not fits:

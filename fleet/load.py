@@ -106,6 +106,21 @@ def from_file(path: str) -> Fleet:
         return from_inventory(make_inventory_from_files(path, cwd=str(Path.cwd())))
 
 
+def secrets_source(path: str) -> SecretsFile | None:
+    """Where an inventory's secrets are, also where they cannot be read.
+
+    Raises:
+        RefusedError: its data do not say it in a way that can be understood.
+    """
+    with ctx_state.use(State()):
+        host = next(iter(make_inventory_from_files(path, cwd=str(Path.cwd()))))
+        structure = Structure(node_name(host))
+        source: SecretsFile | None = structure.value(SecretsFile | None, host.data.get("secrets"), "secrets")
+    if structure.problems:
+        raise RefusedError(f"The data are not understood:\n{report(path, structure.problems)}")
+    return source
+
+
 def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
     """Read pyinfra's inventory and say all that is wrong with it."""
     problems = [problem for host in inventory for problem in _duplicates(host)]

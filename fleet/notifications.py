@@ -11,8 +11,6 @@ _CLOCK = (r"([01][0-9]|2[0-3]):[0-5][0-9]", "08:00")
 _ADDRESS = (r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", "maintainers@example.com")
 _SERVER = (r"([A-Za-z0-9.-]+|\[[0-9a-f:]+\]):[0-9]{1,5}", "smtp.example.com:587")
 _ZONE = (r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", "Europe/Berlin")
-# No scheme fits: what somebody has pasted here instead of a path is no path.
-_FILE = r"/[A-Za-z0-9_./-]+"
 
 Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
@@ -34,15 +32,13 @@ class Alertmanager:
 
 @dataclass(frozen=True)
 class Slack:
-    """A channel of Slack's.
+    """A channel of Slack's; its incoming webhook's URL is the secret `alertmanager.slack_url`.
 
     Attributes:
         channel: its name.
-        slack_url_file: the file on the monitors that holds the incoming webhook's URL.
     """
 
     channel: str
-    slack_url_file: str
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,7 @@ class Email:
         sender: the address in From:.
         smarthost: the server, `HOST:PORT`.
         require_tls: whether nothing is sent without STARTTLS; port 465 speaks TLS anyhow.
-        username: for a server that asks for one.
-        smtp_password_file: the file on the monitors that holds the password.
+        username: for a server that asks for one; its password is the secret `alertmanager.smtp_password`.
     """
 
     to: tuple[str, ...]
@@ -63,7 +58,6 @@ class Email:
     smarthost: str
     require_tls: bool
     username: str | None
-    smtp_password_file: str | None
 
 
 @dataclass(frozen=True)
@@ -104,8 +98,8 @@ class Notifications:
     Attributes:
         slack: None sends nothing there.
         email: None sends none.
-        deadman_url_file: the file on the monitors that holds the URL of a service which calls when it is not told
-            any more that alerting works; None tells nobody.
+        deadman: whether a service is told, all the time, that alerting works, which calls when it is not; its URL is
+            the secret `alertmanager.deadman_url`.
         egress: networks the Alertmanager may talk with, beside this node and the monitors (IPAddressAllow=).
         page: how often people hear of what cannot wait.
         ticket: how often of what can.
@@ -114,7 +108,7 @@ class Notifications:
 
     slack: Slack | None
     email: Email | None
-    deadman_url_file: str | None
+    deadman: bool
     egress: tuple[str, ...]
     page: Cadence
     ticket: Cadence
@@ -131,10 +125,6 @@ def nonsense(alertmanager: Alertmanager, notifications: Notifications) -> Iterat
     for name, value, (pattern, example) in _spelt(notifications):
         if not re.fullmatch(pattern, value):
             yield f"notifications.{name} is {value!r}", f"Write it like {example}."
-    for name, path in _files(notifications):
-        # Never repeated: what is no path may be the secret itself.
-        if not re.fullmatch(_FILE, path):
-            yield f"notifications.{name} is no absolute path", "Name a file on the monitors; its content stays there."
     yield from _unmeant(notifications.office_hours)
     if notifications.email:
         yield from _unsendable(notifications.email)
@@ -150,8 +140,6 @@ def _unmeant(hours: OfficeHours) -> Iterator[tuple[str, str]]:
 def _unsendable(email: Email) -> Iterator[tuple[str, str]]:
     if not email.to:
         yield "notifications.email.to is empty", "Name an address, or set email to None."
-    if (email.username is None) != (email.smtp_password_file is None):
-        yield "notifications.email has one of username and smtp_password_file", "Set both, or both to None."
 
 
 def _spelt(notifications: Notifications) -> Iterator[tuple[str, str, tuple[str, str]]]:
@@ -177,12 +165,3 @@ def _is_network(text: str) -> bool:
         return text == "any" or bool(ipaddress.ip_network(text))
     except ValueError:
         return False
-
-
-def _files(notifications: Notifications) -> Iterator[tuple[str, str]]:
-    if notifications.slack:
-        yield "slack.slack_url_file", notifications.slack.slack_url_file
-    if notifications.email and notifications.email.smtp_password_file is not None:
-        yield "email.smtp_password_file", notifications.email.smtp_password_file
-    if notifications.deadman_url_file is not None:
-        yield "deadman_url_file", notifications.deadman_url_file

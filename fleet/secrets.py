@@ -1,5 +1,7 @@
 """Secrets: values that never show themselves, and what proves who a client of the gateway is."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -101,6 +103,12 @@ class Secrets:
         return self.clients.get(client, Credentials())
 
 
+def hashed(key: str) -> str:
+    """A key as nginx' secure_link compares it: of 256 random bits, MD5 gives nothing away."""
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
 def missing(content: bytes) -> tuple[str, ...]:
     """The names of secrets whose values a rendered file should hold and does not."""
     found = re.findall(re.escape(_NOT_THERE.encode()) + NAME.encode().replace(b"(", b"(?:"), content)
@@ -145,7 +153,7 @@ def _clients(data: object) -> tuple[dict[str, Credentials], list[tuple[str, str]
         try:
             clients[str(name)] = _credentials(entry)
         except (KeyError, TypeError, ValueError):
-            cure = f"Take [clients.{name}] out and make new ones: python -m tools.secrets key {name}"
+            cure = f"Take [clients.{name}] out and make new ones: python -m tools.secrets key INVENTORY {name}"
             problems.append((f"clients.{name} holds no keys and no password that can be read", cure))
     return clients, problems
 

@@ -1,6 +1,10 @@
 """Where secrets come from: one file a environment, encrypted with age, and the variables of the controller's shell."""
 
+import base64
+import datetime as dt
+import hashlib
 import os
+import secrets as random
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +13,12 @@ from typing import Any
 
 import pyrage
 
-from fleet.secrets import Secrets, of, twins
+from fleet.secrets import Key, Secrets, hashed, of, twins
 
 VARIABLE = "IPEX_SECRET_"
 """Behind it the secret's name: IPEX_SECRET_ALERTMANAGER_SLACK_URL is alertmanager.slack_url."""
+
+_MEND = "Mend it: python -m tools.secrets edit INVENTORY"
 
 
 @dataclass(frozen=True)
@@ -75,22 +81,42 @@ def opened(source: SecretsFile) -> dict[str, Any]:
     Raises:
         SecretsError: it is not encrypted for this identity, damaged, or no TOML.
     """
-    path = Path(source.file)
-    if not path.exists() or not identity_path(source).exists():
+    if not Path(source.file).exists() or not identity_path(source).exists():
         return {}
+    return parsed(source, decrypted(source))
+
+
+def decrypted(source: SecretsFile) -> str:
+    """The text of the encrypted file.
+
+    Raises:
+        SecretsError: it cannot be read, is not encrypted for this identity, or damaged.
+    """
+    path = Path(source.file)
     try:
-        text = pyrage.decrypt(path.read_bytes(), [identity(source)]).decode()
+        return str(pyrage.decrypt(path.read_bytes(), [identity(source)]), "utf-8")
     except pyrage.DecryptError as error:
-        cure = f"Ask a colleague who can to add your public key to secrets.recipients and run tools.secrets ({error})."
+        cure = "Let a colleague who can open it add your public key to secrets.recipients and run: "
+        cure += f"python -m tools.secrets recipients INVENTORY ({error})"
         raise SecretsError((f"{path} cannot be opened with {source.identity}", cure)) from None
+    except UnicodeDecodeError:
+        raise SecretsError((f"{path} holds no text", _MEND)) from None
     except OSError as error:
-        raise SecretsError((f"{path} cannot be read: {error.strerror}", "Mend its permissions.")) from None
+        cure = "Make it with python -m tools.secrets init INVENTORY, or mend its permissions."
+        raise SecretsError((f"{path} cannot be read: {error.strerror}", cure)) from None
+
+
+def parsed(source: SecretsFile, text: str) -> dict[str, Any]:
+    """The tables of a text.
+
+    Raises:
+        SecretsError: it is no TOML.
+    """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # The message of the parser names a line and a column, and no value.
-        cure = "Mend it: python -m tools.secrets edit."
-        raise SecretsError((f"{path} holds no TOML: {error}", cure)) from None
+        raise SecretsError((f"{source.file} holds no TOML: {error}", _MEND)) from None
 
 
 def identity_path(source: SecretsFile) -> Path:
@@ -109,6 +135,68 @@ def identity(source: SecretsFile) -> pyrage.x25519.Identity:
         lines = path.read_text().split()
         return pyrage.x25519.Identity.from_str(next(line for line in lines if line.startswith("AGE-SECRET-KEY-")))
     except OSError as error:
-        raise SecretsError((f"{path} cannot be read: {error.strerror}", "python -m tools.secrets init")) from None
+        raise SecretsError(
+            (f"{path} cannot be read: {error.strerror}", "python -m tools.secrets init INVENTORY")
+        ) from None
     except (StopIteration, pyrage.IdentityError):
-        raise SecretsError((f"{path} holds no age identity", "age-keygen, or python -m tools.secrets init.")) from None
+        raise SecretsError(
+            (f"{path} holds no age identity", "age-keygen, or python -m tools.secrets init INVENTORY.")
+        ) from None
+
+
+def saved(source: SecretsFile, text: str) -> None:
+    """Encrypt a text for this operator and all recipients, and put it in the file's place by rename.
+
+    Raises:
+        SecretsError: a recipient is no public key, or the file cannot be written.
+    """
+    path = Path(source.file)
+    keys = [identity(source).to_public(), *map(_recipient, source.recipients)]
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(pyrage.encrypt(text.encode(), keys))
+        fresh.replace(path)
+    except OSError as error:
+        raise SecretsError((f"{path} cannot be written: {error.strerror}", "Mend its permissions.")) from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _recipient(text: str) -> pyrage.x25519.Recipient:
+    try:
+        return pyrage.x25519.Recipient.from_str(text)
+    except pyrage.RecipientError:
+        cure = "Write what tools.secrets recipients prints for a colleague: age1..."
+        raise SecretsError((f"secrets.recipients holds {text!r}, which is no public key", cure)) from None
+
+
+def made_identity(source: SecretsFile) -> bool:
+    """Make the operator's identity, for this user's eyes alone, where there is none; tells whether it did."""
+    path = identity_path(source)
+    if path.exists():
+        return False
+    mine = pyrage.x25519.Identity.generate()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"# public key: {mine.to_public()}\n{mine}\n")
+    return True
+
+
+def new_key() -> tuple[str, Key]:
+    """A new API key: itself, for its client's eyes alone, and how it is kept."""
+    key = f"ipex_{random.token_hex(4)}_{random.token_urlsafe(32)}"
+    return key, Key(key.split("_")[1], hashed(key), dt.datetime.now(dt.UTC).date().isoformat())
+
+
+def new_password() -> str:
+    """A password with 144 bits of chance, which nobody needs to stretch."""
+    return random.token_urlsafe(18)
+
+
+def ssha(password: str) -> str:
+    """A password as an htpasswd file holds it: salted SHA-1 (RFC 2307), which nginx itself checks everywhere."""
+    salt = random.token_bytes(16)
+    digest = hashlib.sha1(password.encode() + salt, usedforsecurity=False).digest()
+    return "{SSHA}" + base64.b64encode(digest + salt).decode()

@@ -6,6 +6,9 @@ ssh_key = "/var/lib/ipex-lab/ssh/id_ed25519"
 ssh_known_hosts_file = "/var/lib/ipex-lab/ssh/known_hosts"
 ssh_strict_host_key_checking = "yes"
 
+# Made by `python -m lab up` (lab/secrets.py), gone with it.
+secrets = {"file": "/var/lib/ipex-lab/secrets.age", "identity": "/var/lib/ipex-lab/identity.txt"}
+
 # The lab's own flake, packed by `python -m lab up`; `python -m lab.pin` prints the pin.
 flake = {
     "url": "http://198.18.0.1:3142/flake/ipex-flake-1-8c1f6a00.tar.gz",
@@ -40,7 +43,6 @@ grafana = {
     "package": "grafana",
     "port": 3000,
     "admitted": [],
-    "admin_password_file": "/etc/ipex/secrets/grafana/admin_password",
 }
 
 # Looked at and judged every few seconds: tests wait for it.
@@ -80,19 +82,15 @@ alerts = {
 
 # The tests' own mail server and webhook, on the machine that carries the lab; people wait longer, tests do not.
 notifications = {
-    "slack": {
-        "channel": "#ai-infrastructure",
-        "slack_url_file": "/etc/ipex/secrets/alertmanager/slack_url",
-    },
+    "slack": {"channel": "#ai-infrastructure"},
     "email": {
         "to": ["maintainers@example.com"],
         "sender": "ipex-fleet@example.com",
         "smarthost": "198.18.0.1:2525",
         "require_tls": False,
         "username": None,
-        "smtp_password_file": None,
     },
-    "deadman_url_file": "/etc/ipex/secrets/alertmanager/deadman_url",
+    "deadman": True,
     "egress": ["198.18.0.1"],
     # As everywhere, the first message waits for as long as rules are evaluated: what explains it comes with it.
     "page": {"group_wait": "5s", "group_interval": "5s", "repeat_interval": "1h"},

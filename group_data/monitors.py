@@ -22,26 +22,23 @@ alertmanager = {
     "retention": "120h",
 }
 
-# Whom alerts reach. A channel that is None is not used. Secrets stand in files that an operator puts on the monitors
-# (docs/operate/notifications.md), never here: paths, no URLs and no passwords.
+# Whom alerts reach. A channel that is None is not used. URLs and passwords are secrets and stand in the environment's
+# secrets file, never here (docs/operate/secrets.md).
 notifications = {
-    "slack": {
-        "channel": "#ai-infrastructure",
-        # The incoming webhook's URL.
-        "slack_url_file": "/etc/ipex/secrets/alertmanager/slack_url",
-    },
+    # The incoming webhook's URL is the secret alertmanager.slack_url.
+    "slack": {"channel": "#ai-infrastructure"},
     # PUT YOUR OWN HERE: the brief's address, and a mail server that does not exist.
     "email": {
         "to": ["maintainers@example.com"],
         "sender": "ipex-fleet@example.com",
         "smarthost": "smtp.example.com:587",
         "require_tls": True,
-        # None for a server that asks for no password; then the file is None, too.
+        # None for a server that asks for no password; it is the secret alertmanager.smtp_password.
         "username": "ipex-fleet@example.com",
-        "smtp_password_file": "/etc/ipex/secrets/alertmanager/smtp_password",
     },
-    # A service elsewhere that is told every minute that alerting works, and that calls when it is not: its URL's file.
-    "deadman_url_file": None,
+    # A service elsewhere that is told every minute that alerting works, and that calls when it is not: its URL is the
+    # secret alertmanager.deadman_url.
+    "deadman": False,
     # Networks the Alertmanager may talk with, beside this node and the monitors; Slack has no fixed addresses.
     "egress": ["any"],
     # How long the first message of a group waits for others, the next for changes, and when it is said again. The first
@@ -109,7 +106,8 @@ alerts = {
 }
 
 # Dashboards for people. From the flake, or "apt" where the monitors know a repository that has the package grafana;
-# "absent" writes dashboards and data source all the same.
+# "absent" writes dashboards and data source all the same. The password of its account `admin` is the secret
+# grafana.admin_password.
 grafana = {
     "installed": "flake",
     # The flake's output.
@@ -117,8 +115,6 @@ grafana = {
     "port": 3000,
     # Networks that may reach it. Without any it listens on loopback alone: ssh -L 3000:127.0.0.1:3000 MONITOR
     "admitted": [],
-    # An operator puts it on the monitors (docs/operate/dashboards.md); it is read by root alone.
-    "admin_password_file": "/etc/ipex/secrets/grafana/admin_password",
 }
 
 # How tasks/capacity.py looks at growth: so many days back (no more than Prometheus keeps), nothing said before

@@ -2,6 +2,10 @@
 
 environment = "prod"
 
+# What `python -m tools.secrets init inventory/prod.py` makes: the encrypted file is committed, the identity that opens
+# it is each operator's own. Public keys of all operators go into "recipients" (docs/operate/secrets.md).
+secrets = {"file": "secrets/prod.age", "identity": "~/.config/ipex-fleet/identity.txt", "recipients": []}
+
 # Nobody is trusted on first sight: the fleet's host keys are committed beside the inventory.
 ssh_strict_host_key_checking = "yes"
 

@@ -2,6 +2,10 @@
 
 environment = "staging"
 
+# What `python -m tools.secrets init inventory/staging.py` makes: the encrypted file is committed, the identity that
+# opens it is each operator's own. Public keys of all operators go into "recipients" (docs/operate/secrets.md).
+secrets = {"file": "secrets/staging.age", "identity": "~/.config/ipex-fleet/identity.txt", "recipients": []}
+
 service_overrides = {
     # One GPU node: nothing serves while it changes.
     "ollama": {"memory_max": "4G", "floor": 0},

@@ -41,6 +41,8 @@ def remember(world: World, paths: Iterable[str], profiles: Iterable[str], units:
         FailedError: Something that is no file stands where a file should be.
     """
     files.remove_tree(world.paths.transaction)
+    # Secrets are among the files.
+    files.make_private_directory(world.paths.transaction)
     existed = {path: _keep(world, path) for path in paths}
     places = {path: world.paths.on_node(path) for path in (*existed, *profiles)}
     new_directories = {new for place in places.values() for new in files.missing_directories(place.parent)}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PUBLIC_DIRECTORY = 0o755
+PRIVATE_DIRECTORY = 0o700
 
 
 def write(path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
@@ -68,6 +69,13 @@ def make_directory(path: Path) -> None:
     for directory in missing_directories(path):
         directory.mkdir()
         directory.chmod(PUBLIC_DIRECTORY)
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory that holds copies of files for root alone; one that is there is closed."""
+    make_directory(path.parent)
+    path.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    path.chmod(PRIVATE_DIRECTORY)
 
 
 def missing_directories(path: Path) -> list[Path]:

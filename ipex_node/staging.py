@@ -81,6 +81,8 @@ def _files_below(root: Path) -> set[str]:
 
 def _keep(world: World, manifest: Manifest, text: bytes, contents: dict[str, bytes]) -> bool:
     """Write the generation; a new one appears whole, by rename, an old one is mended file by file."""
+    # Secrets are among the files, and digests of secrets in the manifest.
+    files.make_private_directory(world.paths.generations)
     final = store.directory(world.paths, manifest.id)
     if final.exists():
         return _fill(final, manifest, text, contents)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from lab import boot as power
-from lab import cgroups, disk, keys, machine, mirror, network, pin, roster, state, tree
+from lab import cgroups, disk, keys, machine, mirror, network, pin, roster, secrets, state, tree
 from lab.roster import Node
 from lab.state import CACHE, STATE, LabError, Ledger, NodeRecord
 
@@ -62,6 +62,7 @@ def _ground(ledger: Ledger, announce: Announce) -> Path:
     if raised := machine.raise_limits(ledger):
         announce(f"raised for the lab: {', '.join(raised)}")
     keys.create()
+    secrets.create({})
     network.create(ledger)
     if mirror.start(lower, ledger):
         announce(f"package mirror on http://{roster.MACHINE_ADDRESS}:{mirror.PORT}/")

@@ -9,6 +9,7 @@ import os  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
+from unittest import mock  # noqa: E402
 
 import gevent  # noqa: E402
 import pytest  # noqa: E402
@@ -20,7 +21,7 @@ from fleet import load  # noqa: E402
 from fleet.model import Fleet  # noqa: E402
 from lab import machine  # noqa: E402
 from lab import nodes as lab_nodes  # noqa: E402
-from tests.fake_fleet import FakeFleet  # noqa: E402
+from tests.fake_fleet import SECRETS, FakeFleet  # noqa: E402
 from tests.front_page import browser  # noqa: E402
 from tests.front_page.browser import Browser  # noqa: E402
 from tests.lab_fleet import INVENTORY, Lab  # noqa: E402
@@ -39,13 +40,16 @@ def _gevent_turns() -> Iterator[None]:
 def example() -> Fleet:
     """The example fleet, as the command line would load it."""
     os.chdir(ROOT)
-    return load.from_file("inventory/example.py")
+    with mock.patch.dict(os.environ, SECRETS):
+        return load.from_file("inventory/example.py")
 
 
 @pytest.fixture
 def nodes(example: Fleet, monkeypatch: pytest.MonkeyPatch) -> FakeFleet:
     """The example fleet's nodes, fresh machines unless told otherwise."""
     monkeypatch.chdir(ROOT)
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
     fake = FakeFleet(example)
 
     def run(connector: FakeConnector, command: Any, **_: Any) -> tuple[bool, CommandOutput]:

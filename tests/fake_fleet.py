@@ -23,6 +23,17 @@ from fleet.model import Fleet
 
 # What a node with an Arc A770 says of it.
 ARC = ("gpu 0000:03:00.0 56a0 i915 renderD128", "render 660 root render /dev/dri/renderD128")
+MARK = "MARKED-SECRET-7d04"
+"""Stands in each secret of the example fleet."""
+SECRETS = {
+    f"IPEX_SECRET_{name.upper().replace('.', '_')}": value
+    for name, value in {
+        "alertmanager.slack_url": f"https://hooks.example.com/{MARK}-slack",
+        "alertmanager.smtp_password": f"{MARK}-smtp",
+        "grafana.admin_password": f"{MARK}-grafana",
+    }.items()
+}
+"""The example fleet's secrets, by the variable of the shell that holds each."""
 # What a monitor answers unless a test says otherwise.
 _MONITOR = {
     "lock acquire": '{"ok": true, "failures": [], "lock": {}, "broken": null}',

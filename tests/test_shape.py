@@ -22,6 +22,8 @@ _STANDARD_OR_OWN = {
 }
 # The border at which pyinfra's inventory, and the file of secrets that it names, become the model.
 _BORDER = {ROOT / "fleet" / "load.py", ROOT / "fleet" / "secrets_file.py"}
+# The lab's file of secrets is made by the very functions that make everybody's, which know no pyinfra.
+_BORDER |= {ROOT / "lab" / "secrets.py"}
 # Programs of their own, which run on the lab's nodes.
 _ENGINES = ROOT / "lab" / "flake"
 

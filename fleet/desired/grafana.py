@@ -4,7 +4,7 @@ from fleet import dashboards
 from fleet.desired import probes
 from fleet.desired.render import render
 from fleet.flake import Nix
-from fleet.generation import File, Part, Unit
+from fleet.generation import File, Part, Unit, secret
 from fleet.grafana import UNIT, Grafana
 from fleet.model import Fleet, Node, Prometheus, profile_of
 
@@ -15,6 +15,7 @@ _SETTINGS = "/etc/grafana/grafana.ini"
 _SOURCE = "/etc/grafana/provisioning/datasources/ipex-fleet.yml"
 _PROVIDER = "/etc/grafana/provisioning/dashboards/ipex-fleet.yml"
 _NIX_CONF = "/etc/nix/nix.conf"
+_ADMIN_PASSWORD = "/etc/ipex/secrets/grafana/admin_password"  # noqa: S105 - where it is
 
 
 def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> Part:
@@ -27,21 +28,21 @@ def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> 
     boards = tuple(File(f"{DASHBOARDS}/{name}", content) for name, content in dashboards.files(fleet).items())
     if not grafana.listens:
         return Part(files=(*provisioned, *boards))
-    unit = File(_UNIT_FILE, render(f"units/{UNIT}.j2", grafana=grafana, **_places(grafana)))
+    unit = File(
+        _UNIT_FILE, render(f"units/{UNIT}.j2", grafana=grafana, admin_password=_ADMIN_PASSWORD, **_places(grafana))
+    )
+    # Read by root when Grafana starts. No input of the unit: Grafana takes it for its first start alone.
+    password = secret(_ADMIN_PASSWORD, fleet.secrets.get("grafana.admin_password"))
     inputs = (unit.path, *(file.path for file in provisioned))
     from_flake = grafana.installed == "flake"
     profile = profile_of(grafana.package)
     return Part(
         packages=("nix-bin", "nix-setup-systemd") if from_flake else ("grafana",),
-        files=(unit, *provisioned, *boards, *(_nix_conf(node) if from_flake else ())),
+        files=(unit, password, *provisioned, *boards, *(_nix_conf(node) if from_flake else ())),
         closures={profile: node.flake.output(grafana.package)} if from_flake else {},
         # Dashboards are no inputs: Grafana looks for them by itself.
         units=(Unit(UNIT, inputs=(*inputs, profile) if from_flake else inputs),),
-        validators=(
-            # Says which file is missing, before anything is changed; prints nothing of it.
-            ("head", "--bytes=0", grafana.admin_password_file),
-            ("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),
-        ),
+        validators=(("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),),
         probes=(probes.answers(UNIT, grafana.port, "/api/health"),),
     )
 

@@ -142,7 +142,7 @@ def inbox(lab: Lab) -> Iterator[Inbox]:
     """The people's side, and a fleet of which nobody says anything yet."""
     for name in lab.gpus:
         lab.output(name, FRESH)
-    with people(lab, MONITOR.name) as doubles:
+    with people() as doubles:
         # What could not be sent before is sent now.
         doubles.wait(lambda message: message.channel == DEADMAN, 120)
         _calm(lab)

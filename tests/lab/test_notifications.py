@@ -24,9 +24,9 @@ def monitor(lab: Lab) -> str:
 
 
 @pytest.fixture(scope="module")
-def inbox(lab: Lab, monitor: str) -> Iterator[Inbox]:
+def inbox() -> Iterator[Inbox]:
     """The people's side."""
-    with people(lab, monitor) as doubles:
+    with people() as doubles:
         yield doubles
 
 

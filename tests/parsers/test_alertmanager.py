@@ -63,9 +63,7 @@ def variants(example: Fleet) -> dict[str, Fleet]:
         "without Slack": {"notifications": dataclasses.replace(notifications, slack=None)},
         "without mail": {"notifications": dataclasses.replace(notifications, email=None)},
         "without either": {"notifications": dataclasses.replace(notifications, slack=None, email=None)},
-        "with a dead man's switch": {
-            "notifications": dataclasses.replace(notifications, deadman_url_file="/etc/ipex/secrets/alertmanager/url")
-        },
+        "with a dead man's switch": {"notifications": dataclasses.replace(notifications, deadman=True)},
         "with windows": {"maintenance": WINDOWS},
     }
     return {name: _with(example, changes) for name, changes in told.items()}
@@ -108,7 +106,7 @@ def test_an_alert_reaches_who_is_meant(amtool: Amtool, environment: str, has_win
     fleet = load.from_file(f"inventory/{environment}.py")
     declared = fleet.with_role("monitors")[0].notifications
     assert declared
-    watched = {"nobody": "deadman" if declared.deadman_url_file else "nobody"}
+    watched = {"nobody": "deadman" if declared.deadman else "nobody"}
     fleet = _with(fleet, {"maintenance": WINDOWS}) if has_windows else fleet
     for case, (labels, receiver) in ROUTES.items():
         meant = watched.get(receiver, receiver) if "Watchdog" in labels else receiver
