@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from fleet import (
+    access,
+    endpoints,
     front_page,
     gateway_log,
     grafana,
     health,
+    limits,
     maintenance,
+    monitoring,
     notifications,
     outlook,
     promises,
     spelling,
+    tls,
     waves,
 )
 from fleet.cleanup import nonsense
@@ -136,7 +141,7 @@ def _routes(fleet: Fleet) -> Iterator[Problem]:
                     f"services.{service.name}.route differs from other nodes'",
                     "Give a service one route in the whole fleet.",
                 )
-    owners = {front_page.ASSETS: "the front page"}
+    owners = {front_page.ASSETS: "the front page", **dict.fromkeys(monitoring.PATHS, "the monitors")}
     for service in fleet.services():
         other = owners.setdefault(service.route.path, service.name)
         if other != service.name:
@@ -218,6 +223,21 @@ def _rotation(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, f"gateway.rotation.{key} is {getattr(rotation, key)}", cure)
 
 
+def _access(fleet: Fleet) -> Iterator[Problem]:
+    gateways = [node for node in fleet.nodes if node.gateway]
+    for node in gateways:
+        if not node.gateway:
+            continue
+        found = [*tls.nonsense(node.gateway.tls), *limits.nonsense(node.gateway.limits)]
+        found += access.nonsense(node.access, tuple(node.gateway.limits.classes))
+        if node.access != gateways[0].access:
+            found.append(("access differs from the first gateway's", "Let in the same clients everywhere."))
+        yield from (Problem(node.name, *one) for one in found)
+    for service in fleet.services():
+        for what, cure in endpoints.nonsense(service.route.endpoints):
+            yield Problem(fleet.environment, f"services.{service.name}.route.endpoints: {what}", cure)
+
+
 def _front_page(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if node.gateway:
@@ -252,6 +272,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _cleanup,
     _notifications,
     _rotation,
+    _access,
     _front_page,
     _gateway_log,
     _dashboards,

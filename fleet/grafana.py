@@ -19,7 +19,7 @@ class Grafana:
             already (Debian has none), or absent: its files are written all the same.
         package: the flake's output.
         port: where it listens.
-        admitted: networks that may reach it; without any it listens on the loopback interface alone.
+        admitted: networks that may reach it directly, beside the gateways.
     """
 
     installed: Literal["flake", "apt", "absent"]

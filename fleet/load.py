@@ -15,6 +15,7 @@ from pyinfra_cli.exceptions import CliError
 from pyinfra_cli.inventory import make_inventory_from_files
 
 from fleet import checks
+from fleet.access import Access
 from fleet.cleanup import Cleanup
 from fleet.flake import Flake, Nix
 from fleet.grafana import Grafana
@@ -72,6 +73,7 @@ class NodeData:
     cleanup: Cleanup | None = None
     gpus: int = 0
     gateway: Gateway | None = None
+    access: Access = field(default_factory=Access)
     prometheus: Prometheus | None = None
     blackbox: Blackbox | None = None
     alertmanager: Alertmanager | None = None

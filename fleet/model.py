@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from fleet.access import Access
 from fleet.cleanup import Cleanup
+from fleet.endpoints import Endpoint
 from fleet.flake import Flake, Nix
 from fleet.front_page import FrontPage
 from fleet.gateway_log import GatewayLog
 from fleet.grafana import Grafana
 from fleet.health import Health
+from fleet.limits import Limits
 from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
 from fleet.maintenance import Window
 from fleet.notifications import Alertmanager, Notifications
@@ -18,6 +21,7 @@ from fleet.outlook import Outlook
 from fleet.rollout import Rollout, Rotation
 from fleet.secrets import Secrets
 from fleet.thresholds import Thresholds
+from fleet.tls import Tls
 
 Role = Literal["gpu_nodes", "gateways", "monitors"]
 Engine = Literal["ollama", "comfyui", "http"]
@@ -35,6 +39,7 @@ class Route:
         replayable: whether a request without an answer may be tried on a second node.
         read_timeout: the longest silence of a backend (proxy_read_timeout).
         body_max: the largest request body (client_max_body_size).
+        endpoints: requests that are let through beside those of its engine (fleet/endpoints.py).
     """
 
     path: str
@@ -42,6 +47,7 @@ class Route:
     replayable: bool
     read_timeout: str
     body_max: str
+    endpoints: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,9 @@ class Gateway:
 
     Attributes:
         server_name: the public name of the fleet.
-        port: where it listens.
+        port: where it listens without TLS: what comes there is sent to tls.port.
+        tls: how it shows who it is.
+        limits: what one client and one address may ask.
         connect_timeout: after how long a dead backend is given up (proxy_connect_timeout).
         shutdown_timeout: how long old workers may finish after a reload (worker_shutdown_timeout).
         worker_connections: concurrent connections of one worker process.
@@ -137,6 +145,8 @@ class Gateway:
 
     server_name: str
     port: int
+    tls: Tls
+    limits: Limits
     connect_timeout: str
     shutdown_timeout: str
     worker_connections: int
@@ -144,6 +154,11 @@ class Gateway:
     front_page: FrontPage
     connections_port: int
     log: GatewayLog
+
+    @property
+    def address(self) -> str:
+        """The public address, without a slash at its end."""
+        return f"https://{self.server_name}" + (f":{self.tls.port}" if self.tls.port != 443 else "")
 
 
 @dataclass(frozen=True)
@@ -173,6 +188,7 @@ class Node:
         cleanup: what may go from its disk, on a GPU node.
         gpus: how many Intel GPUs it has.
         gateway: nginx' settings where it is a gateway.
+        access: whom it lets in.
         prometheus: Prometheus' settings where it is a monitor.
         blackbox: where the prober of public addresses listens, on a monitor.
         alertmanager: Alertmanager's settings where it is a monitor.
@@ -201,6 +217,7 @@ class Node:
     cleanup: Cleanup | None = None
     gpus: int = 0
     gateway: Gateway | None = None
+    access: Access = field(default_factory=Access)
     prometheus: Prometheus | None = None
     blackbox: Blackbox | None = None
     alertmanager: Alertmanager | None = None
@@ -229,7 +246,7 @@ class Node:
         owners = [(self.agent.port, "agent"), (self.node_exporter.port, "node_exporter")]
         owners += [(service.port, service.name) for service in self.services]
         if self.gateway:
-            owners.append((self.gateway.port, "gateway"))
+            owners += [(self.gateway.port, "gateway"), (self.gateway.tls.port, "gateway's TLS")]
             owners += [(self.gateway.connections_port, "nginx_exporter"), (self.gateway.log.port, "mtail")]
         if self.prometheus:
             owners.append((self.prometheus.port, "prometheus"))

@@ -117,9 +117,10 @@ class Structure:
 
 
 def _named(kind: object, key: object, item: object) -> object:
-    """Give a record its key as its name, so that a catalogue writes each name once."""
+    """Give a record that has a name its key as that, so that a catalogue writes each name once."""
     if dataclasses.is_dataclass(kind) and isinstance(item, Mapping):
-        return {"name": key, **item}
+        named = any(field.name == "name" for field in dataclasses.fields(kind))
+        return {"name": key, **item} if named else item
     return item
 
 

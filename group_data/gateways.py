@@ -2,7 +2,29 @@
 
 gateway = {
     "server_name": "ai-services.local",
+    # Without TLS: only the way to TLS.
     "port": 80,
+    "tls": {
+        "port": 443,
+        # How long a browser comes with TLS alone, whatever address it is given; 0 tells it nothing.
+        "hsts_seconds": 31536000,
+    },
+    # What one client and one address may ask: requests a second on average, so many at once before that counts, so many
+    # in work at the same time. A page of ComfyUI is 300 requests at once; a chat program with one key is all its users.
+    "limits": {
+        "classes": {
+            "standard": {"requests_per_second": 100, "burst": 1000, "concurrent": 256},
+            "bulk": {"requests_per_second": 400, "burst": 2000, "concurrent": 1024},
+        },
+        "address": {"requests_per_second": 500, "burst": 2500, "concurrent": 1280},
+        # What a client is told to wait that asked too much.
+        "retry_after_seconds": 2,
+        # Slow clients: a whole header in this time, no longer silence in a body, nor while an answer is sent.
+        "header_seconds": 10,
+        "body_seconds": 15,
+        "send_seconds": 60,
+        "idle_seconds": 75,
+    },
     # A dead backend is given up after this long.
     "connect_timeout": "2s",
     # A reload lets old workers finish what they stream for this long.
@@ -44,5 +66,18 @@ gateway = {
         "stale_seconds": 20,
         # More links at its end: title to address.
         "links": {},
+    },
+}
+
+# Who may come in. `use`: the engines' inference; `operate`: what changes models or other people's work; `look`: the
+# front page, Prometheus and Grafana. EXAMPLES: nobody gets in before a key or a password is made for the name
+# (docs/operate/gateway.md).
+access = {
+    "clients": {
+        # A program in front of many users.
+        "chat-frontend": {"may": ["use"], "limits": "bulk"},
+        # A person with a browser.
+        "alice": {"may": ["use", "look"]},
+        "operator": {"may": ["use", "operate", "look"]},
     },
 }

@@ -113,7 +113,7 @@ grafana = {
     # The flake's output.
     "package": "grafana",
     "port": 3000,
-    # Networks that may reach it. Without any it listens on loopback alone: ssh -L 3000:127.0.0.1:3000 MONITOR
+    # Networks that may reach it directly, without TLS; people come through a gateway, at /grafana/.
     "admitted": [],
 }
 

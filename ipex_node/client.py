@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,29 +15,48 @@ from ipex_node.failure import failed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipex_node.tls import Tls
+
 _LIMIT = 16 * 1024 * 1024
 """Longest answer read, in bytes: a service that says more is not the one that was asked."""
 NODE_HEADER = "X-Ipex-Node"
 """Response header in which the gateway names the node that answered."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a gateway is asked.
+
+    Attributes:
+        host: Name sent as Host; the address without it.
+        key: API key; none without it, and never shown.
+        tls: How the gateway proves who it is; none without TLS.
+    """
+
+    host: str = ""
+    key: str = field(default="", repr=False)
+    tls: Tls | None = None
+
+
 class Client:
     """Asks one service.
 
     Args:
-        base_url: Scheme, address and port; only http, for this is loopback or the fleet's own network.
+        base_url: Scheme, address and port; https where `way` says how the server proves who it is, and nowhere else.
         deadline: Moment of `time.monotonic()` at which every question ends.
         prefix: Path before every path, as a gateway has it.
-        host: Name sent as Host; the address without it.
+        way: How it is reached, where that is a gateway.
     """
 
-    def __init__(self, base_url: str, deadline: float, prefix: str = "", host: str = "") -> None:
+    def __init__(self, base_url: str, deadline: float, prefix: str = "", way: Way | None = None) -> None:
         address = urlsplit(base_url)
-        if address.scheme != "http" or not address.hostname:
-            raise failed(base_url, "is no http:// address", "correct it in the settings")
-        self._host, self._port = address.hostname, address.port or 80
+        scheme = "https" if way and way.tls else "http"
+        if address.scheme != scheme or not address.hostname:
+            raise failed(base_url, f"is no {scheme}:// address", "correct it in the settings")
+        self._host, self._port = address.hostname, address.port or {"http": 80, "https": 443}[scheme]
+        self._scheme = scheme
         self._prefix = prefix.rstrip("/")
-        self._named = {"Host": host} if host else {}
+        self._way = way or Way()
         self._deadline = deadline
         self._cookies: dict[str, str] = {}
         self.node = ""
@@ -76,7 +96,8 @@ class Client:
     def websocket(self, path: str) -> websocket.WebSocket:
         """Open a websocket."""
         with _in_words(self._name("WEBSOCKET", path)):
-            opened = websocket.connect((self._host, self._port), self._prefix + path, self._headers(), self._deadline)
+            address = (self._host, self._port)
+            opened = websocket.connect(address, self._prefix + path, self._headers(), self._deadline, self._way.tls)
         self._learn(opened.answer)
         return opened
 
@@ -94,7 +115,7 @@ class Client:
     @contextmanager
     def _asking(self, method: str, path: str) -> Iterator[http.client.HTTPConnection]:
         """Open a connection that ends at the deadline, and close it in any case."""
-        connection = loopback.Connection(self._host, self._port, self._deadline)
+        connection = loopback.Connection(self._host, self._port, self._deadline, self._way.tls)
         try:
             with _in_words(self._name(method, path)):
                 yield connection
@@ -116,7 +137,11 @@ class Client:
 
     def _headers(self) -> dict[str, str]:
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        return self._named | ({"Cookie": cookies} if cookies else {})
+        return {
+            **({"Host": self._way.host} if self._way.host else {}),
+            **({"Authorization": f"Bearer {self._way.key}"} if self._way.key else {}),
+            **({"Cookie": cookies} if cookies else {}),
+        }
 
     def _learn(self, headers: list[tuple[str, str]]) -> None:
         """Keep cookies, whatever their path: this client asks one service only."""
@@ -128,8 +153,8 @@ class Client:
                 self.node = value
 
     def _name(self, method: str, path: str) -> str:
-        host = self._named.get("Host", "")
-        return f"{method} http://{self._host}:{self._port}{self._prefix}{path}" + (f" (Host: {host})" if host else "")
+        named = f" (Host: {self._way.host})" if self._way.host else ""
+        return f"{method} {self._scheme}://{self._host}:{self._port}{self._prefix}{path}{named}"
 
 
 @contextmanager

@@ -5,9 +5,12 @@ from __future__ import annotations
 import http.client
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipex_node import border
+
+if TYPE_CHECKING:
+    from ipex_node.tls import Tls
 
 SECONDS = 2.0
 """For the whole answer, unless somebody has reason to wait longer."""
@@ -24,17 +27,22 @@ class Connection(http.client.HTTPConnection):
         host: Name or address.
         port: Its port.
         deadline: That moment, of `time.monotonic()`; whoever waits then meets a TimeoutError.
+        tls: How the other side proves who it is; none without TLS.
     """
 
-    def __init__(self, host: str, port: int, deadline: float) -> None:
+    def __init__(self, host: str, port: int, deadline: float, tls: Tls | None = None) -> None:
         super().__init__(host, port)
         self._deadline = deadline
+        self._tls = tls
 
     def connect(self) -> None:
         """Connect."""
         self.timeout = _left(self._deadline)
         super().connect()
-        self.sock = _Line(self.sock.detach(), self._deadline)
+        if self._tls:
+            self.sock = self._tls.wrap(self.sock, self._deadline)
+        else:
+            self.sock = _Line(self.sock.detach(), self._deadline)
 
 
 class _Line(socket.socket):

@@ -65,11 +65,15 @@ class Gateway:
     Attributes:
         base_url: Scheme, address and port of the gateway.
         host: Name sent as Host.
+        authority: File with certificates that are trusted beside the system's.
+        key: File with the API key of the fleet's own client.
         routes: What must work.
     """
 
     base_url: str
     host: str
+    authority: str
+    key: str
     routes: tuple[Route, ...]
 
 
@@ -211,4 +215,5 @@ def _cleanup(raw: dict[str, Any]) -> Cleanup:
 
 def _gateway(raw: dict[str, Any]) -> Gateway:
     routes = (Route(one["service"], one["engine"], one["path"], one.get("model")) for one in raw["routes"])
-    return Gateway(raw["base_url"], raw["host"], tuple(routes))
+    # An earlier deploy has written neither; this node is about to be given both.
+    return Gateway(raw["base_url"], raw["host"], raw.get("authority", ""), raw.get("key", ""), tuple(routes))

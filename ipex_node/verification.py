@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import engines, files, settings
-from ipex_node.client import Client
+from ipex_node import engines, files, settings, tls
+from ipex_node.client import Client, Way
 from ipex_node.failure import FailedError, Failure, failed
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def verify(world: World, record: str | None) -> dict[str, Any]:
     if gateway is None:
         raise failed("verify", "this node has no gateway to verify", "run it on a node with the role gateways")
     failures: list[Failure] = []
-    routes = [_route(gateway, route, failures) for route in gateway.routes]
+    way = _way(world, gateway)
+    routes = [_route(gateway, way, route, failures) for route in gateway.routes]
     if failures:
         world.paths.verified.unlink(missing_ok=True)
     elif record is not None:
@@ -39,9 +40,20 @@ def verify(world: World, record: str | None) -> dict[str, Any]:
     return {"ok": not failures, "failures": [failure.as_json() for failure in failures], "routes": routes}
 
 
-def _route(gateway: Gateway, route: Route, failures: list[Failure]) -> dict[str, Any]:
+def _way(world: World, gateway: Gateway) -> Way:
+    secured = gateway.base_url.startswith("https:")
+    key = world.paths.on_node(gateway.key)
+    try:
+        said = key.read_text().strip()
+    except OSError as error:
+        raise failed(str(key), f"cannot be read: {error.strerror}", "deploy this gateway again") from error
+    chain = world.paths.on_node(gateway.authority)
+    return Way(gateway.host, said, tls.trusting(chain, gateway.host) if secured else None)
+
+
+def _route(gateway: Gateway, way: Way, route: Route, failures: list[Failure]) -> dict[str, Any]:
     started = time.monotonic()
-    client = Client(gateway.base_url, started + ROUTE_SECONDS, route.path, gateway.host)
+    client = Client(gateway.base_url, started + ROUTE_SECONDS, route.path, way)
     found: tuple[Failure, ...] = ()
     try:
         engines.prove(route.engine, client, engines.API_PATHS[route.engine], route.model, streaming=True)

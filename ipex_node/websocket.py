@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
+    from ipex_node.tls import Tls
+
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """Section 1.3: proves that the other side speaks websocket."""
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -122,14 +124,17 @@ class WebSocket:
         self._connection.sendall(head + key + masked)
 
 
-def connect(address: tuple[str, int], path: str, headers: Mapping[str, str], deadline: float) -> WebSocket:
+def connect(
+    address: tuple[str, int], path: str, headers: Mapping[str, str], deadline: float, tls: Tls | None = None
+) -> WebSocket:
     """Open a websocket.
 
     Args:
         address: Host and port.
         path: With its query.
-        headers: Host and Cookie, if they are to be sent.
+        headers: Host, Authorization and Cookie, if they are to be sent.
         deadline: Moment of `time.monotonic()` at which everything ends.
+        tls: How the other side proves who it is; none without TLS.
 
     Raises:
         TimeoutError: No answer before the deadline.
@@ -137,6 +142,8 @@ def connect(address: tuple[str, int], path: str, headers: Mapping[str, str], dea
     """
     connection = socket.create_connection(address, timeout=max(0.01, deadline - time.monotonic()))
     try:
+        if tls:
+            connection = tls.wrap(connection, deadline)
         key = base64.b64encode(os.urandom(16)).decode()
         connection.sendall(_question(address, path, headers, key))
         received = b""

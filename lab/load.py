@@ -14,7 +14,8 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 
-from lab import load_clients
+from lab import gateways, load_clients
+from lab.load_http import Target
 from lab.load_tally import Load, Tally
 from lab.state import LabError
 
@@ -35,7 +36,9 @@ ARRIVAL_SHARE = 0.1
 def options(parser: argparse.ArgumentParser) -> None:
     """Give a parser this command's arguments."""
     parser.add_argument("gateway", help="the gateway's address, of the lab's network or loopback")
-    parser.add_argument("--port", type=int, default=80, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=443, help="default: %(default)s")
+    parser.add_argument("--client", default=gateways.USER, help="whose key is sent; default: %(default)s")
+    parser.add_argument("--plain", action="store_true", help="without TLS and key: for a gateway of few lines")
     parser.add_argument("--clients", type=int, default=100, help="concurrent users; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=60, help="when nobody begins anew; default: %(default)s")
     parser.add_argument("--pause", type=float, default=0.5, help="between requests that do not stream, in seconds")
@@ -46,17 +49,23 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def command(chosen: argparse.Namespace) -> int:
     """Run the load, print its report, and return 0 when no request went wrong, else 1."""
-    load = Load(target(chosen.gateway, chosen.port), chosen.token_seconds, chosen.stream_seconds, chosen.pause)
+    aim = target(chosen.gateway, chosen.port, "" if chosen.plain else chosen.client)
+    load = Load(aim, chosen.token_seconds, chosen.stream_seconds, chosen.pause)
     found = asyncio.run(run(load, chosen.clients, chosen.seconds))
     print(json.dumps(found), flush=True)
     return 0 if found["ok"] else 1
 
 
-def target(address: str, port: int) -> tuple[str, int]:
+def target(address: str, port: int, client: str) -> Target:
     """Return where the load goes.
 
+    Args:
+        address: The gateway's.
+        port: Its port.
+        client: Whose key is sent; empty is without TLS and key.
+
     Raises:
-        LabError: That is no address of the lab.
+        LabError: That is no address of the lab, or the client has no key.
     """
     try:
         allowed = any(ipaddress.ip_address(address) in network for network in ALLOWED)
@@ -65,7 +74,9 @@ def target(address: str, port: int) -> tuple[str, int]:
     if not allowed:
         networks = " and ".join(map(str, ALLOWED))
         raise LabError(f"{address} is no target for a load: only addresses in {networks} are")
-    return address, port
+    if not client:
+        return Target(address, port)
+    return Target(address, port, gateways.trusted(), gateways.name(), gateways.key(client))
 
 
 async def run(load: Load, clients: int, seconds: float) -> dict[str, object]:

@@ -25,7 +25,7 @@ async def stream(load: Load) -> None:
 
 async def _generate(load: Load, tokens: int) -> str:
     question = {"model": "tinyllama", "prompt": "Say hello.", "options": {"num_predict": tokens}}
-    async with ask(load.address, "POST", "/ollama/api/generate", question) as answer:
+    async with ask(load.target, "POST", "/ollama/api/generate", question) as answer:
         await _accepted(answer)
         last: dict[str, object] = {}
         try:
@@ -54,7 +54,7 @@ async def plain(load: Load) -> None:
 
 
 async def _question(load: Load, path: str) -> str:
-    async with ask(load.address, "GET", path) as answer:
+    async with ask(load.target, "GET", path) as answer:
         await _accepted(answer)
         json.loads(await answer.body())
         return answer.node
@@ -131,7 +131,7 @@ class Session:
     ) -> AsyncIterator[Answer]:
         """Ask with the session's cookie, and keep the one that is given."""
         sent = {**(headers or {}), **({"Cookie": self._cookie} if self._cookie else {})}
-        async with ask(self._load.address, method, path, question, sent) as answer:
+        async with ask(self._load.target, method, path, question, sent) as answer:
             if given := answer.headers.get("set-cookie"):
                 self._cookie = given.partition(";")[0]
             yield answer

@@ -5,8 +5,9 @@ import base64
 import contextlib
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 NODE_HEADER = "x-ipex-node"
 """Response header in which the gateway names the node that answered."""
@@ -69,9 +70,28 @@ class Answer:
         return b"".join([piece async for piece in self.pieces()])
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where a load goes, and as whom.
+
+    Attributes:
+        address: IP address.
+        port: its port.
+        tls: what is trusted; without TLS none.
+        name: the gateway's.
+        key: API key; empty is none.
+    """
+
+    address: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    name: str = ""
+    key: str = field(default="", repr=False)
+
+
 @contextlib.asynccontextmanager
 async def ask(
-    address: tuple[str, int],
+    target: Target,
     method: str,
     path: str,
     question: object = None,
@@ -82,10 +102,20 @@ async def ask(
     Raises:
         OSError: There is no connection, or the answer is broken.
     """
-    reader, writer = await asyncio.open_connection(*address, limit=_HEAD_LIMIT)
+    named = target.name if target.tls else None
+    reader, writer = await asyncio.open_connection(
+        target.address, target.port, limit=_HEAD_LIMIT, ssl=target.tls, server_hostname=named
+    )
     try:
         body = b"" if question is None else json.dumps(question).encode()
-        sent = {"Host": address[0], "Connection": "close", "Content-Length": str(len(body)), **(headers or {})}
+        proved = {"Authorization": f"Bearer {target.key}"} if target.key else {}
+        sent = {
+            "Host": target.name or target.address,
+            "Connection": "close",
+            "Content-Length": str(len(body)),
+            **proved,
+        }
+        sent |= headers or {}
         head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         writer.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
         status, answered = await _head(reader)

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
+from lab.load_http import Target
+
 DEADLINES = {"stream": 120.0, "plain": 30.0, "prompt": 120.0}
 """Seconds after which a user gives up, which counts as an error."""
 
@@ -53,7 +55,7 @@ class Load:
     """One run of the load.
 
     Attributes:
-        address: The gateway's.
+        target: The gateway, and who asks.
         token_seconds: The engines' pace, in which streams are measured out.
         longest_stream: Seconds; streams have a random length from 1 to this.
         pause: Seconds between two requests of a user who does not stream.
@@ -61,7 +63,7 @@ class Load:
         noted: Each reason of a failure, with the kind of request: when it was first met, and how often.
     """
 
-    address: tuple[str, int]
+    target: Target
     token_seconds: float
     longest_stream: float
     pause: float

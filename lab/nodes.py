@@ -9,8 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 
+from lab import (
+    authority,
+    cgroups,
+    disk,
+    gateways,
+    keys,
+    machine,
+    mirror,
+    network,
+    pin,
+    roster,
+    secrets,
+    state,
+    tree,
+)
 from lab import boot as power
-from lab import cgroups, disk, keys, machine, mirror, network, pin, roster, secrets, state, tree
 from lab.roster import Node
 from lab.state import CACHE, STATE, LabError, Ledger, NodeRecord
 
@@ -44,7 +58,7 @@ def up(inventory: Path, announce: Announce = print) -> tuple[Node, ...]:
             announce(f"installed on this machine: {' '.join(installed)}")
         ledger = Ledger.load()
         ledger.save()
-        lower = _ground(ledger, announce)
+        lower = _ground(ledger, nodes, announce)
         waiting = [node for node in nodes if not _runs(ledger, node)]
         announce(f"{len(nodes) - len(waiting)} of {len(nodes)} nodes run already")
         with ThreadPoolExecutor(AT_A_TIME) as pool:
@@ -52,7 +66,7 @@ def up(inventory: Path, announce: Announce = print) -> tuple[Node, ...]:
     return nodes
 
 
-def _ground(ledger: Ledger, announce: Announce) -> Path:
+def _ground(ledger: Ledger, nodes: tuple[Node, ...], announce: Announce) -> Path:
     """Set up all that nodes stand on, and return the tree."""
     if not tree.path().is_dir():
         announce("building the Debian 13 tree (once; about half a minute)")
@@ -62,7 +76,9 @@ def _ground(ledger: Ledger, announce: Announce) -> Path:
     if raised := machine.raise_limits(ledger):
         announce(f"raised for the lab: {', '.join(raised)}")
     keys.create()
-    secrets.create({})
+    addresses = [node.address for node in nodes if "gateways" in node.roles]
+    authority.create(gateways.name(), (roster.FLOATING_ADDRESS, *addresses))
+    secrets.create(authority.secrets())
     network.create(ledger)
     if mirror.start(lower, ledger):
         announce(f"package mirror on http://{roster.MACHINE_ADDRESS}:{mirror.PORT}/")

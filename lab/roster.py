@@ -17,6 +17,10 @@ MACHINE_ADDRESS = "198.18.0.1"
 """This machine's end of the lab's network, where the package mirror listens."""
 
 
+FLOATING_ADDRESS = "198.18.0.20"
+"""The address that is whichever gateway's is alive."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One machine of the lab.

@@ -17,8 +17,8 @@ _STANDARD_OR_OWN = {
     "ipex_node": {"ipex_node"},
     "operations": {"fleet", "facts", "operations", "pyinfra", "gevent"},
     "facts": {"fleet", "facts", "ipex_node", "pyinfra"},
-    # Importing pyinfra puts gevent under the threads that boot the nodes.
-    "lab": {"lab"},
+    # Importing pyinfra puts gevent under the threads that boot the nodes. Its CA is made with what paramiko stands on.
+    "lab": {"lab", "cryptography"},
 }
 # The border at which pyinfra's inventory, and the file of secrets that it names, become the model.
 _BORDER = {ROOT / "fleet" / "load.py", ROOT / "fleet" / "secrets_file.py"}

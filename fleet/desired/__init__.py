@@ -34,7 +34,7 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
     if node.cleanup:
         parts.append(cleanup.part(node, node.cleanup))
     if node.gateway:
-        parts.append(gateway.part(node.name, node.gateway, fleet))
+        parts.append(gateway.part(node, node.gateway, fleet))
         parts.append(gateway_metrics.part(node.gateway, node.metrics, fleet))
     if node.prometheus:
         parts.append(prometheus.part(node.prometheus, node.blackbox, fleet, rules.files(node, fleet)))

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from fleet import fitness
-from fleet.desired import cleanup, probes, program
+from fleet.desired import cleanup, gateway_access, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.metrics import METRICS
@@ -92,4 +92,10 @@ def _verify(gateway: Gateway, fleet: Fleet) -> dict[str, Any]:
         {"service": service.name, "engine": service.engine, "path": service.route.path, "model": service.model}
         for service in fleet.services()
     ]
-    return {"base_url": f"http://127.0.0.1:{gateway.port}", "host": gateway.server_name, "routes": routes}
+    return {
+        "base_url": f"https://127.0.0.1:{gateway.tls.port}",
+        "host": gateway.server_name,
+        "authority": gateway_access.CERTIFICATE,
+        "key": gateway_access.PROBE_KEY,
+        "routes": routes,
+    }

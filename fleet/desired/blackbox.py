@@ -1,6 +1,6 @@
 """Debian's blackbox_exporter on monitors: asks every gateway as a user would, on its public addresses."""
 
-from fleet.desired import probes
+from fleet.desired import gateway_access, probes
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.machine import Blackbox
@@ -8,15 +8,25 @@ from fleet.model import Fleet, Gateway, Node
 
 UNIT = "prometheus-blackbox-exporter.service"
 _CONFIGURATION = "/etc/prometheus/blackbox.yml"
+_AUTHORITY = "/etc/prometheus/gateway.pem"
+_KEY = "/etc/prometheus/gateway.key"
 
 
 def part(blackbox: Blackbox, fleet: Fleet) -> Part:
     """What makes the public addresses' answers visible."""
     path = f"/etc/systemd/system/{UNIT}"
     unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=fleet.addresses("gateways"), path=_CONFIGURATION)
+    configuration = render("blackbox/blackbox.yml.j2", authority=_AUTHORITY, key=_KEY)
     return Part(
         packages=("prometheus-blackbox-exporter",),
-        files=(File(path, unit), File(_CONFIGURATION, render("blackbox/blackbox.yml.j2"))),
+        files=(
+            File(path, unit),
+            File(_CONFIGURATION, configuration),
+            # The certificate that gateways show, and those behind it: what is trusted of them.
+            _for_prober(_AUTHORITY, gateway_access.certificate(fleet)),
+            _for_prober(_KEY, gateway_access.probe_key(fleet)),
+        ),
+        # Read with every question.
         units=(Unit(UNIT, inputs=(path, _CONFIGURATION)),),
         validators=(
             ("systemd-analyze", "verify", "--man=no", f"{{root}}{path}"),
@@ -24,6 +34,10 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
         ),
         probes=(probes.answers(UNIT, blackbox.port, "/-/healthy"),),
     )
+
+
+def _for_prober(path: str, content: bytes) -> File:
+    return File(path, content, mode="0640", group="prometheus", secret=True)
 
 
 def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
@@ -46,7 +60,7 @@ def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
 
 
 def _target(blackbox: Blackbox, node: Node, gateway: Gateway, path: str, labels: dict[str, str]) -> dict[str, object]:
-    url = f"http://{node.at(gateway.port)}{path}"
+    url = f"https://{node.at(gateway.tls.port)}{path}"
     asked = {"module": "http_2xx", "target": url, "hostname": gateway.server_name}
     how = {"__metrics_path__": "/probe", **{f"__param_{key}": value for key, value in asked.items()}}
     told = {"instance": url, "node": node.name, "roles": ",".join(node.roles), **labels}

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from fleet import front_page
+from fleet.desired import gateway_access
 from fleet.desired.render import render
 from fleet.front_page import FrontPage
 from fleet.generation import File
@@ -29,19 +30,16 @@ def files(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
     index = render(
         f"www/{_INDEX}.j2",
         name=gateway.server_name,
-        address=_address(gateway),
+        address=gateway.address,
         environment=fleet.environment,
         services=fleet.services(),
         page=gateway.front_page,
         assets=front_page.ASSETS,
         live=front_page.LIVE,
+        monitors=gateway_access.monitoring_of(fleet),
     )
     static = (File(f"{_DIRECTORY}/{name}", render(f"www/{name}")) for name in _STATIC)
     return (File(f"{_DIRECTORY}/{_INDEX}", index), *static)
-
-
-def _address(gateway: Gateway) -> str:
-    return f"http://{gateway.server_name}" + (f":{gateway.port}" if gateway.port != 80 else "")
 
 
 def places(fleet_file: str) -> dict[str, Any]:

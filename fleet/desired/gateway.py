@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from fleet.desired import front_page, gateway_log, gateway_metrics, probes, program
+from fleet.desired import front_page, gateway_access, gateway_log, gateway_metrics, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Gateway, Node
@@ -30,17 +30,17 @@ _PLACES = {
 _BEGINS_WORK = {"comfyui": r"(api/)?(prompt|upload/(image|mask))(\?|$)"}
 
 
-def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
+def part(node: Node, gateway: Gateway, fleet: Fleet) -> Part:
     """What makes a node a gateway."""
     unit = File(
         f"/etc/systemd/system/{UNIT}",
         render("units/nginx.service.j2", gateway=gateway, pid=_PID, gateway_unit=ROTATION_UNIT),
     )
     upstreams = _upstreams(fleet)
-    configuration = _configuration(gateway, fleet)
+    configuration = (*_configuration(gateway, fleet), *gateway_access.files(node, gateway, fleet))
     # The program's from then on: nginx starts with every node in where that program has not run yet.
     live = File(_PLACES["live"], upstreams.content, owner="www-data", group="www-data", seed=True)
-    rotation = _rotation(name, gateway, fleet)
+    rotation = _rotation(node.name, gateway, fleet)
     # Without its unit file: only a restart would bring that into force, and this one serves. The next start does.
     inputs = (upstreams.path, *(file.path for file in configuration))
     return Part(
@@ -65,7 +65,7 @@ def part(name: str, gateway: Gateway, fleet: Fleet) -> Part:
             # Asked as root, nginx hands its temporary directories to the user it is told here.
             ("nginx", "-t", "-q", "-g", "user www-data;", "-c", "{root}/etc/nginx/nginx.conf"),
         ),
-        probes=(probes.answers(UNIT, gateway.port, "/"),),
+        probes=(probes.answers(UNIT, gateway.port, _QUESTION),),
     )
 
 
@@ -73,10 +73,10 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
     server = render(
         "nginx/server.conf.j2",
         gateway=gateway,
-        services=fleet.services(),
         question=_QUESTION,
         connections=gateway_metrics.CONNECTIONS,
         page=front_page.places(_PLACES["fleet"]),
+        **gateway_access.server_settings(gateway, fleet),
     )
     return (
         File(

@@ -1,5 +1,6 @@
 """What nginx writes of its users' requests, who may read it, and until when."""
 
+from fleet.access import OWN
 from fleet.desired.render import render
 from fleet.generation import File
 from fleet.model import Fleet, Gateway
@@ -23,7 +24,7 @@ def log_format(gateway: Gateway, fleet: Fleet) -> File:
         "nginx/log.conf.j2",
         services=fleet.services(),
         calls=_CALLS,
-        own=fleets_own(fleet),
+        own_client=OWN,
         log=gateway.log,
         access_log=ACCESS,
     )
@@ -47,5 +48,5 @@ def keeping(gateway: Gateway, unit: str) -> tuple[File, ...]:
 
 
 def fleets_own(fleet: Fleet) -> tuple[str, ...]:
-    """Who asks for the fleet and not for a user: verification on the gateway itself, the monitors' probes."""
+    """Where the fleet's own client asks from: the error log of nginx knows an address and no client."""
     return ("127.0.0.1", "::1", *fleet.addresses("monitors"))

@@ -1,6 +1,6 @@
 """Grafana on the monitors: data source, dashboards, and, where data say so, Grafana itself."""
 
-from fleet import dashboards
+from fleet import dashboards, monitoring
 from fleet.desired import probes
 from fleet.desired.render import render
 from fleet.flake import Nix
@@ -21,15 +21,23 @@ _ADMIN_PASSWORD = "/etc/ipex/secrets/grafana/admin_password"  # noqa: S105 - whe
 def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> Part:
     """What a monitor shows; absent, it is written all the same, and the next deploy that installs Grafana finds it."""
     provisioned = (
-        File(_SETTINGS, render("grafana/grafana.ini.j2", grafana=grafana, unit=UNIT)),
+        File(_SETTINGS, render("grafana/grafana.ini.j2", grafana=grafana, unit=UNIT, address=_address(fleet))),
         File(_SOURCE, render("grafana/datasource.yml.j2", uid=dashboards.DATA_SOURCE, prometheus=prometheus)),
         File(_PROVIDER, render("grafana/dashboards.yml.j2", folder=DASHBOARDS)),
     )
     boards = tuple(File(f"{DASHBOARDS}/{name}", content) for name, content in dashboards.files(fleet).items())
     if not grafana.listens:
         return Part(files=(*provisioned, *boards))
+    admitted = (*fleet.addresses("gateways"), *grafana.admitted)
     unit = File(
-        _UNIT_FILE, render(f"units/{UNIT}.j2", grafana=grafana, admin_password=_ADMIN_PASSWORD, **_places(grafana))
+        _UNIT_FILE,
+        render(
+            f"units/{UNIT}.j2",
+            grafana=grafana,
+            admitted=admitted,
+            admin_password=_ADMIN_PASSWORD,
+            **_places(grafana),
+        ),
     )
     # Read by root when Grafana starts. No input of the unit: Grafana takes it for its first start alone.
     password = secret(_ADMIN_PASSWORD, fleet.secrets.get("grafana.admin_password"))
@@ -45,6 +53,11 @@ def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> 
         validators=(("systemd-analyze", "verify", "--man=no", f"{{root}}{unit.path}"),),
         probes=(probes.answers(UNIT, grafana.port, "/api/health"),),
     )
+
+
+def _address(fleet: Fleet) -> str:
+    gateway = next(node.gateway for node in fleet.nodes if node.gateway)
+    return gateway.address + monitoring.GRAFANA
 
 
 def _places(grafana: Grafana) -> dict[str, str]:

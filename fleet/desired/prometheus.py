@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from fleet import monitoring
 from fleet.desired import blackbox, probes
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
@@ -14,7 +15,12 @@ UNIT = "prometheus.service"
 
 def part(prometheus: Prometheus, prober: Blackbox | None, fleet: Fleet, rules: tuple[File, ...]) -> Part:
     """What makes a node a monitor."""
-    unit = File(f"/etc/systemd/system/{UNIT}", render("units/prometheus.service.j2", prometheus=prometheus))
+    gateway = next(node.gateway for node in fleet.nodes if node.gateway)
+    # Under this address people see it; on its own it answers without the prefix, which gateways take off.
+    address = gateway.address + monitoring.PROMETHEUS
+    unit = File(
+        f"/etc/systemd/system/{UNIT}", render("units/prometheus.service.j2", prometheus=prometheus, address=address)
+    )
     jobs = _jobs(prober, fleet)
     configuration = File(
         "/etc/prometheus/prometheus.yml",

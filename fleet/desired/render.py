@@ -23,6 +23,7 @@ def _environment() -> Environment:
     )
     environment.filters["systemd_quote"] = _systemd_quote
     environment.filters["regex_escape"] = re.escape
+    environment.filters["nginx_quote"] = _nginx_quote
     return environment
 
 
@@ -30,6 +31,11 @@ def _systemd_quote(text: str) -> str:
     """Quote one word for a unit file; %S and its like stay specifiers (systemd.syntax(7), "Quoting")."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _nginx_quote(expression: str) -> str:
+    """Write a regular expression between nginx' double quotes, where a backslash before one keeps it."""
+    return expression.replace('"', r"\"")
 
 
 def render(template: str, **values: object) -> bytes:

@@ -22,9 +22,9 @@ def test_front_page_and_every_route_are_asked(example: Fleet) -> None:
     labels = _labels(example, "monitor-01")
 
     assert [(one["node"], one["route"], one.get("service"), one["__param_target"]) for one in labels] == [
-        ("gateway-01", "/", None, "http://203.0.113.21:80/"),
-        ("gateway-01", "/comfyui/", "comfyui", "http://203.0.113.21:80/comfyui/system_stats"),
-        ("gateway-01", "/ollama/", "ollama", "http://203.0.113.21:80/ollama/api/tags"),
+        ("gateway-01", "/", None, "https://203.0.113.21:443/"),
+        ("gateway-01", "/comfyui/", "comfyui", "https://203.0.113.21:443/comfyui/system_stats"),
+        ("gateway-01", "/ollama/", "ollama", "https://203.0.113.21:443/ollama/api/tags"),
     ]
     assert {one["__param_hostname"] for one in labels} == {"ai-services.local"}
     assert {one["__metrics_path__"] for one in labels} == {"/probe"}

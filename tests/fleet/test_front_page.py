@@ -9,6 +9,7 @@ import pytest
 
 from fleet import checks, desired
 from fleet.model import Fleet
+from fleet.tls import Tls
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,8 +100,8 @@ def test_a_gateway_on_another_port_says_so(example: Fleet) -> None:
     """What users copy from the page is an address that works."""
     node = example["gateway-01"]
     assert node.gateway
-    moved = dataclasses.replace(node, gateway=dataclasses.replace(node.gateway, port=8080))
+    moved = dataclasses.replace(node, gateway=dataclasses.replace(node.gateway, tls=Tls(8443, 0)))
     fleet = dataclasses.replace(example, nodes=tuple(moved if one == node else one for one in example.nodes))
 
-    assert "http://ai-services.local:8080/ollama/v1" in _content(fleet, "index.html")
-    assert "http://ai-services.local/ollama/v1" in _content(example, "index.html")
+    assert "https://ai-services.local:8443/ollama/v1" in _content(fleet, "index.html")
+    assert "https://ai-services.local/ollama/v1" in _content(example, "index.html")

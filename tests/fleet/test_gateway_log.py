@@ -20,7 +20,7 @@ RECORDED = Path(__file__).parents[1] / "gateway_logs"
 ALLOWED = {
     *("time_iso8601", "request_id", "status", "body_bytes_sent", "request_time", "request_completion"),
     *("upstream_connect_time", "upstream_header_time", "upstream_response_time"),
-    *("ipex_by", "ipex_service", "ipex_node", "ipex_call"),
+    *("ipex_by", "ipex_caller", "ipex_service", "ipex_node", "ipex_call"),
 }
 
 
@@ -64,7 +64,8 @@ def test_a_line_holds_no_word_of_the_user(example: Fleet) -> None:
     assert _written(log) == ALLOWED
     values = re.findall(r'^    (?:"[^"]*"|\S+) (\S+);$', log, re.MULTILINE)
     assert len(values) > 10
-    assert not [value for value in values if "$" in value]
+    # The caller is a name of the data: what somebody claims to be called is looked up, and never written.
+    assert [value for value in values if "$" in value] == ["$ipex_client"]
 
 
 def test_the_client_is_named_only_where_data_say_so(example: Fleet) -> None:
@@ -93,7 +94,7 @@ def test_users_requests_are_recognised(example: Fleet) -> None:
         (line["service"], str(line["status"])) for line in expected if line["by"] == "user" and line["service"]
     ]
     assert {code for _, code in found} == {"101", "200", "499", "500", "502"}
-    assert {line["by"] for line in expected} == {"user", "fleet"}
+    assert {line["by"] for line in expected} == {"user", "fleet", "nobody"}
 
 
 def test_answers_that_broke_off_are_recognised_and_nothing_else(example: Fleet) -> None:
@@ -176,9 +177,9 @@ def test_a_third_service_is_counted_by_its_own_name(example: Fleet) -> None:
 
 
 def test_monitors_probes_are_the_fleets_own(example: Fleet) -> None:
-    """Log and program know the same addresses."""
+    """The log knows them by their key; the error log, which has no key, by the addresses they come from."""
     assert fleets_own(example) == ("127.0.0.1", "::1", "203.0.113.31")
-    assert "    203.0.113.31 fleet;" in _log(example).splitlines()
+    assert "    fleet fleet;" in _log(example).splitlines()
     assert r"/^(127\.0\.0\.1|::1|203\.0\.113\.31)$/" in _program(example)
 
 

@@ -117,14 +117,18 @@ def test_it_tells_nobody_outside(example: Fleet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("admitted", "listens", "allowed"),
-    [((), "127.0.0.1", "localhost"), (("192.0.2.0/24", "2001:db8::/32"), "", "localhost 192.0.2.0/24 2001:db8::/32")],
+    ("admitted", "allowed"),
+    [
+        ((), "localhost 203.0.113.21"),
+        (("192.0.2.0/24", "2001:db8::/32"), "localhost 203.0.113.21 192.0.2.0/24 2001:db8::/32"),
+    ],
 )
-def test_it_listens_to_whom_data_admit(example: Fleet, admitted: tuple[str, ...], listens: str, allowed: str) -> None:
-    """To nobody, on loopback alone; else on every address, behind the unit's own filter."""
+def test_it_listens_to_gateways_and_to_whom_data_admit(example: Fleet, admitted: tuple[str, ...], allowed: str) -> None:
+    """On every address, behind the unit's own filter; it knows itself by the gateway's address."""
     made = part(example, admitted=admitted, port=3131)
 
-    assert (settings(made)["server"]["http_addr"], settings(made)["server"]["http_port"]) == (listens, "3131")
+    assert (settings(made)["server"]["http_addr"], settings(made)["server"]["http_port"]) == ("", "3131")
+    assert settings(made)["server"]["root_url"] == "https://ai-services.local/grafana/"
     assert f"IPAddressAllow={allowed}" in content(made, ".service").splitlines()
     assert "SocketBindAllow=tcp:3131" in content(made, ".service").splitlines()
     assert made.probes[0]["url"] == "http://127.0.0.1:3131"

@@ -25,9 +25,14 @@ def program() -> str | None:
 
 
 class Browser:
-    """One browser, for the time of a `with` block."""
+    """One browser, for the time of a `with` block.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: The program.
+        more: Further flags of its command line.
+    """
+
+    def __init__(self, path: str, *more: str) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="ipex-browser-", ignore_cleanup_errors=True)
         # Chromium's sandbox does not start for root.
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -38,6 +43,7 @@ class Browser:
             "--disable-gpu",
             "--hide-scrollbars",
             "--disable-lcd-text",
+            *more,
         ]
         # In a session of its own: Debian's command is a shell script that waits for the browser.
         self._process = subprocess.Popen(
@@ -109,13 +115,24 @@ class Page:
         kinds = {"Runtime.exceptionThrown", "Log.entryAdded"}
         return [json.dumps(event["params"]) for event in self._events if event["method"] in kinds]
 
-    def open(self, url: str, *, width: int = 1280, dark: bool = False, script: bool = True) -> None:
-        """Load an address, as wide as told, and wait until it is whole."""
+    def open(
+        self,
+        url: str,
+        *,
+        width: int = 1280,
+        dark: bool = False,
+        script: bool = True,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Load an address, as wide as told and with these headers, and wait until it is whole."""
         for domain in ("Page", "Runtime", "Log"):
             self.command(f"{domain}.enable")
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
         )
+        if headers:
+            self.command("Network.enable")
+            self.command("Network.setExtraHTTPHeaders", headers=headers)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
         self.command("Emulation.setScriptExecutionDisabled", value=not script)

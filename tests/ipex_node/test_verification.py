@@ -10,6 +10,7 @@ from tests.ipex_node.fake_node import FakeNode
 from tests.ipex_node.tiny_server import Server, running
 
 VERIFIED = "/var/lib/ipex/verified"
+KEY = "ipex_00000000_key"
 
 
 def settle(node: FakeNode, url: str) -> None:
@@ -21,11 +22,18 @@ def settle(node: FakeNode, url: str) -> None:
         "agent": {"port": 9090},
         "paths": {"sysfs": "/sys"},
         "services": [],
-        "verify": {"base_url": url, "host": "ai-services.local", "routes": [route]},
+        "verify": {
+            "base_url": url,
+            "host": "ai-services.local",
+            "authority": "/etc/ipex/chain.pem",
+            "key": "/etc/ipex/probe.key",
+            "routes": [route],
+        },
     }
     place = node.on("/etc/ipex/node.json")
     place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(text))
+    place.with_name("probe.key").write_text(f"{KEY}\n")
 
 
 def healthy(server: Server) -> None:
@@ -45,6 +53,7 @@ def test_success_is_recorded(node: FakeNode) -> None:
     assert answer["ok"]
     assert answer["routes"][0]["backend"] == "gpu-02"
     assert {headers["Host"] for _, headers in server.seen} == {"ai-services.local"}
+    assert {headers["Authorization"] for _, headers in server.seen} == {f"Bearer {KEY}"}
     assert node.on(VERIFIED).read_text() == "fleet-1"
 
 
@@ -66,4 +75,13 @@ def test_failure_names_route_step_and_backend_and_removes_the_record(node: FakeN
 def test_node_without_a_gateway_says_so(node: FakeNode) -> None:
     """Verify belongs to gateways."""
     with pytest.raises(FailedError, match="no gateway"):
+        verification.verify(node.world, None)
+
+
+def test_a_missing_key_says_what_to_do(node: FakeNode) -> None:
+    """The deploy writes it; the key itself is in no message."""
+    settle(node, "http://127.0.0.1:1")
+    node.on("/etc/ipex/probe.key").unlink()
+
+    with pytest.raises(FailedError, match=r"probe\.key.*deploy this gateway again"):
         verification.verify(node.world, None)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from lab import gateways
+from tests.front_page import browser
 from tests.front_page.browser import Browser
 from tests.lab_fleet import Lab
 
@@ -18,9 +20,7 @@ GATEWAY = "198.18.0.21"
 
 
 def _get(path: str) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection(GATEWAY, 80, timeout=10)
-    connection.request("GET", path)
-    response = connection.getresponse()
+    response = gateways.Connection(GATEWAY, gateways.VIEWER, timeout=10).ask("GET", path)
     return response, response.read()
 
 
@@ -79,9 +79,16 @@ def test_a_drain_is_shown_with_its_reason(lab: Lab) -> None:
     _fleet_until(lambda found: set(_states(found, "gpu-02").values()) == {"serving"})
 
 
-def test_a_browser_shows_the_fleet(running: Browser) -> None:
+@pytest.mark.usefixtures("running")
+def test_a_browser_shows_the_fleet() -> None:
     """The real page from the real nginx breaks none of its own rules."""
-    with running.page(f"http://{GATEWAY}/", width=390) as page:
+    # That its certificate is good is for other tests: here is no list of trusted ones to put the lab's CA into.
+    flags = [f"--host-resolver-rules=MAP {gateways.name()} {GATEWAY}", "--ignore-certificate-errors"]
+    headers = {"Authorization": f"Bearer {gateways.key(gateways.VIEWER)}"}
+    with (
+        Browser(str(browser.program()), *flags) as found,
+        found.page(f"https://{gateways.name()}/", width=390, headers=headers) as page,
+    ):
         page.until("document.querySelectorAll('#node-rows tr').length === 3")
 
         assert page.complaints == []

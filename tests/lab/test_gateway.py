@@ -4,9 +4,11 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lab import gateways
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
@@ -16,11 +18,9 @@ PROMETHEUS = "198.18.0.31"
 
 
 def _request(
-    method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None, port: int = 80
+    method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
 ) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(GATEWAY, port, timeout=60)
-    connection.request(method, path, body, headers or {})
-    return connection.getresponse()
+    return gateways.Connection(GATEWAY).ask(method, path, body, headers)
 
 
 def _arrivals(response: http.client.HTTPResponse) -> Iterator[tuple[float, bytes]]:
@@ -55,10 +55,8 @@ def test_a_generation_streams_token_by_token() -> None:
 def test_requests_reach_every_node() -> None:
     """Thirty requests, held open together, are answered by all three nodes."""
     body = json.dumps({"model": "tinyllama", "prompt": "hello", "options": {"num_predict": 5}}).encode()
-    connections = [http.client.HTTPConnection(GATEWAY, timeout=60) for _ in range(30)]
-    for connection in connections:
-        connection.request("POST", "/ollama/api/generate", body)
-    responses = [connection.getresponse() for connection in connections]
+    with ThreadPoolExecutor(30) as pool:
+        responses = list(pool.map(lambda _: _request("POST", "/ollama/api/generate", body), range(30)))
 
     assert {response.headers["X-Ipex-Node"] for response in responses} == {"gpu-01", "gpu-02", "gpu-03"}
     assert all(b'"done":true' in response.read().replace(b" ", b"") for response in responses)

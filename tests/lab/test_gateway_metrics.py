@@ -1,5 +1,6 @@
 """What the gateway's log, its exporters and the monitor's probes say of real requests."""
 
+import base64
 import http.client
 import json
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import faults
+from lab import faults, gateways
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
@@ -24,10 +25,10 @@ SECONDS = 10
 """Until what nginx has written is counted; mtail looks four times a second."""
 
 
-def _ask(path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(GATEWAY, timeout=60)
-    connection.request("POST" if body else "GET", path, body, headers or {})
-    return connection.getresponse()
+def _ask(
+    path: str, body: bytes | None = None, headers: dict[str, str] | None = None, client: str = gateways.USER
+) -> http.client.HTTPResponse:
+    return gateways.Connection(GATEWAY, client).ask("POST" if body else "GET", path, body, headers)
 
 
 def _counted(lab: Lab) -> Counter[str]:
@@ -64,9 +65,10 @@ def engines_that_cut(lab: Lab) -> Iterator[None]:
 
 
 def test_every_request_of_a_user_is_counted_once(lab: Lab) -> None:
-    """Twenty requests are twenty, and what the gateway asks itself is none."""
+    """Twenty requests are twenty; what the gateway asks itself is none, nor is a stranger's."""
     before = _counted(lab)
-    lab.output("gateway-01", "for i in 1 2 3; do curl -sf -o /dev/null http://127.0.0.1/ollama/api/tags; done")
+    lab.output("gateway-01", "ipex-node verify")
+    assert _ask("/ollama/api/tags", client="").status == 401
     for _ in range(20):
         assert _ask("/ollama/api/tags").read()
     _await(lambda: _counted(lab)[OLLAMA] >= before[OLLAMA] + 20)
@@ -89,17 +91,21 @@ def test_a_stream_that_is_cut_counts_as_truncated_although_nginx_logs_200(lab: L
 
 
 def test_no_word_of_a_user_is_in_the_log(lab: Lab) -> None:
-    """Not of the path, the query, the body, nor of any header."""
-    headers = dict.fromkeys(("Authorization", "Cookie", "Referer", "User-Agent", "X-Request-Id"), WORDS)
+    """Not of the path, the query, the body, nor of any header; a name that somebody claims is none of ours."""
+    headers = dict.fromkeys(("Cookie", "Referer", "User-Agent", "X-Api-Key", "X-Request-Id"), WORDS)
     responses = [
         _ask(path, json.dumps({"model": "tinyllama", "prompt": WORDS}).encode(), headers)
         for path in (f"/ollama/api/generate?prompt={WORDS}", f"/ollama/{WORDS}", f"/comfyui/view?filename={WORDS}")
     ]
+    claimed = base64.b64encode(f"{WORDS}:{WORDS}".encode()).decode()
+    responses.append(_ask("/ollama/api/tags", headers={**headers, "Authorization": f"Basic {claimed}"}))
     for response in responses:
         response.read()
+    callers = [(_logged(lab, response)["by"], _logged(lab, response)["key"]) for response in responses]
     calls = [_logged(lab, response)["call"] for response in responses]
 
-    assert calls == ["api/generate", "other", "view"]
+    assert calls == ["api/generate", "other", "view", "api/tags"]
+    assert callers == [("user", gateways.USER)] * 3 + [("nobody", "")]
     assert lab.run("gateway-01", f"grep {WORDS} /var/log/nginx/access.log").returncode == 1
 
 

@@ -1,6 +1,5 @@
 """Engines fall ill on real nodes: each fault is seen, named, acted on and counted, and nothing else can be done."""
 
-import http.client
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab import faults
+from lab import faults, gateways
 from tests.lab_crowd import serves
 from tests.lab_fleet import Lab
 
@@ -82,9 +81,7 @@ class Patient:
         """The nodes that answer a user's questions to Ollama."""
         address, nodes = self.lab.node(self.lab.gateway).address, set()
         for _ in range(12):
-            connection = http.client.HTTPConnection(address, timeout=10)
-            connection.request("GET", "/ollama/api/tags")
-            answer = connection.getresponse()
+            answer = gateways.Connection(address, timeout=10).ask("GET", "/ollama/api/tags")
             answer.read()
             assert answer.status == 200
             nodes.add(str(answer.headers["X-Ipex-Node"]))

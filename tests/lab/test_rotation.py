@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab import nodes
+from lab import gateways, nodes
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.proof]
@@ -52,9 +52,8 @@ class Gateway:
         self, method: str, path: str, question: object = None, headers: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
         """Ask a question; the answer's body is still to be read."""
-        connection = http.client.HTTPConnection(self._address, timeout=60)
-        connection.request(method, path, None if question is None else json.dumps(question), headers or {})
-        return connection.getresponse()
+        connection = gateways.Connection(self._address)
+        return connection.ask(method, path, None if question is None else json.dumps(question), headers)
 
     def generate(self, tokens: int) -> http.client.HTTPResponse:
         """Begin a stream of so many tokens, 50 ms each."""

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def _start(port: int, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lab", "load", "127.0.0.1", "--port", str(port), "--clients", "8", *arguments]
+    command = [sys.executable, "-m", "lab", "load", "127.0.0.1", "--plain", "--port", str(port)]
+    command += ["--clients", "8", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -89,7 +90,7 @@ def test_sigterm_lets_what_was_begun_come_to_its_end() -> None:
 def test_no_other_network_is_a_target(address: str) -> None:
     """A crowd is sent nowhere but to the lab."""
     with pytest.raises(LabError, match="no target"):
-        load.target(address, 80)
+        load.target(address, 80, "")
 
 
 def test_the_crowd_is_shared_out_whole() -> None:
