@@ -47,6 +47,15 @@ def create(name: str, addresses: Iterable[str]) -> None:
         _write(CERTIFICATE, certificate + CA.read_bytes(), mode=0o644)
 
 
+def secrets() -> dict[str, str]:
+    """What of it the gateways need, by the names of the fleet's secrets."""
+    return {
+        "tls.certificate": CERTIFICATE.read_text(),
+        "tls.key": KEY.read_text(),
+        "tls.client_ca": CA.read_text(),
+    }
+
+
 def client(name: str, certificate: Path, key: Path) -> None:
     """Give a client a certificate of its own; the common name is what the gateway knows it by."""
     private, issued = _issue(name, [], ExtendedKeyUsageOID.CLIENT_AUTH)

@@ -5,13 +5,17 @@ import sys
 from collections.abc import Iterator
 
 from fleet import load
+from fleet.desired import gateway_access
 from fleet.model import Fleet, Node
+from lab import authority, gateways
+
+_LAB = "inventory/lab.py"
 
 
 def main() -> int:
     """Print who runs what, the addresses to open, the commands to try next."""
     parser = argparse.ArgumentParser(prog="python -m tools.summary", description=__doc__)
-    parser.add_argument("inventory", nargs="?", default="inventory/lab.py", help="default: %(default)s")
+    parser.add_argument("inventory", nargs="?", default=_LAB, help="default: %(default)s")
     inventory = parser.parse_args().inventory
     try:
         fleet = load.from_file(inventory)
@@ -29,6 +33,9 @@ def _lines(fleet: Fleet, inventory: str) -> Iterator[str]:
         yield f"  {node.name:<{width}}  {node.address:<14}  {', '.join(_runs(node))}"
     yield "\nOpen:"
     yield from _addresses(fleet)
+    if inventory == _LAB:
+        yield f"  (in a browser: {authority.CA} among its authorities, the gateway's address and name in /etc/hosts;"
+        yield f"  {gateways.VIEWER}'s password is in {gateways.KEYS / gateways.VIEWER}.password)"
     yield "\nTry:"
     yield from _commands(fleet, inventory)
 
@@ -47,21 +54,37 @@ def _addresses(fleet: Fleet) -> Iterator[str]:
     for node in fleet.nodes:
         if node.gateway:
             for service in fleet.services():
-                yield _row(f"http://{node.address}:{node.gateway.port}{service.route.path}", service.description)
-        if node.prometheus:
-            yield _row(f"http://{node.address}:{node.prometheus.port}/", "Prometheus")
+                yield _row(f"{node.gateway.address}{service.route.path}", f"{service.description}, at {node.address}")
+            for monitor in gateway_access.monitoring_of(fleet):
+                yield _row(f"{node.gateway.address}{monitor.path}", monitor.name)
 
 
 def _commands(fleet: Fleet, inventory: str) -> Iterator[str]:
     gateway, node = fleet.with_role("gateways")[0], fleet.with_role("gpu_nodes")[0]
-    generate = '{"model": "tinyllama", "prompt": "hello"}'
-    yield f"  curl http://{gateway.address}/ollama/api/generate -d '{generate}'"
+    yield from _asking(gateway, inventory)
     yield _row(f"pyinfra -y {inventory} deploy.py", "again: nothing to change")
     yield _row(f"python -m lab ssh {node.name} systemctl stop {node.services[0].package}", "harm a node,")
     yield _row(f"pyinfra --dry {inventory} deploy.py", "see it found,")
     yield _row(f"pyinfra -y {inventory} deploy.py", "and mended")
     yield _row("make demo-down", "take it all down")
     yield "(pyinfra and python are those of .venv: `. .venv/bin/activate` once)"
+
+
+def _asking(gateway: Node, inventory: str) -> Iterator[str]:
+    """How a client asks; in the lab, with the lab's CA and a key that `python -m lab up` has made."""
+    if not gateway.gateway:
+        return
+    name, port = gateway.gateway.server_name, gateway.gateway.tls.port
+    client = next((one for one in gateway.access.clients.values() if "use" in one.may), None)
+    generate = '{"model": "tinyllama", "prompt": "hello"}'
+    if client and inventory == _LAB:
+        yield f"  KEY=$(cat {gateways.KEYS / client.name})    # {client.name}'s, with sudo where you are not root"
+        way = f"--cacert {authority.CA} --connect-to {name}:{port}:{gateway.address}:{port} "
+    else:
+        yield "  KEY=...    # python -m tools.secrets makes one, see docs/operate/gateway.md"
+        way = ""
+    yield f'  curl {way}-H "Authorization: Bearer $KEY" \\'
+    yield f"    {gateway.gateway.address}/ollama/api/generate -d '{generate}'"
 
 
 def _row(left: str, right: str) -> str:

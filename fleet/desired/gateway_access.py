@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from fleet.desired.render import render
 from fleet.endpoints import Endpoint
 from fleet.generation import File
 from fleet.model import Fleet, Gateway, Node, Service
-from fleet.secrets import Key
+from fleet.secrets import KEY, Key
 
 CERTIFICATE = "/etc/nginx/ipex/tls/certificate.pem"
 PROBE_KEY = "/etc/ipex/probe.key"
@@ -95,7 +96,7 @@ def _secrets(node: Node, fleet: Fleet) -> Iterator[File]:
         proofs = secrets.credentials(client.name)
         keys += [(client.name, key) for key in proofs.keys]
         people += f"{client.name}:{proofs.password}\n" if proofs.password else ""
-    keys.append((access.OWN, _hashed(secrets.get(_OF_PROBE).reveal())))
+    keys += [(access.OWN, key) for key in _hashed(secrets.get(_OF_PROBE).reveal())]
     yield _for_nginx(_KEYS, render("nginx/keys.conf.j2", keys=keys))
     yield _for_nginx(_PEOPLE, people.encode())
     yield _for_nginx(CERTIFICATE, certificate(fleet))
@@ -123,13 +124,13 @@ def _lines(text: str) -> bytes:
     return (text.strip() + "\n").encode()
 
 
-def _hashed(key: str) -> Key:
-    """The key as nginx compares it. MD5 is secure_link's; docs/decisions/0016 says why that is enough here."""
+def _hashed(key: str) -> tuple[Key, ...]:
+    """A plain key as nginx compares it; none where there is no key yet."""
+    if not re.fullmatch(KEY, key):
+        return ()
+    # MD5 is secure_link's; docs/decisions/0016 says why that is enough here.
     digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
-    return Key(
-        id=key.split("_")[1] if key.count("_") > 1 else "00000000",
-        hash=base64.urlsafe_b64encode(digest).decode().rstrip("="),
-    )
+    return (Key(id=key.split("_")[1], hash=base64.urlsafe_b64encode(digest).decode().rstrip("=")),)
 
 
 def server_settings(gateway: Gateway, fleet: Fleet) -> dict[str, Any]:
