@@ -46,6 +46,9 @@ def trusted() -> ssl.SSLContext:
 class Connection(http.client.HTTPSConnection):
     """A connection to a gateway.
 
+    Attributes:
+        trusted: The lab's CA; may be given a certificate of the client's, too.
+
     Args:
         address: The gateway's IP address.
         client: Whose key is sent; nobody's when empty.
@@ -53,14 +56,15 @@ class Connection(http.client.HTTPSConnection):
     """
 
     def __init__(self, address: str, client: str = USER, timeout: float = 60) -> None:
-        super().__init__(name(), timeout=timeout, context=trusted())
+        self.trusted = trusted()
+        super().__init__(name(), timeout=timeout, context=self.trusted)
         self._address = address
         self._sent = {"Authorization": f"Bearer {key(client)}"} if client else {}
 
     def connect(self) -> None:
         """Connect to the address, and expect the name."""
         plain = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = trusted().wrap_socket(plain, server_hostname=self.host)
+        self.sock = self.trusted.wrap_socket(plain, server_hostname=self.host)
 
     def ask(
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
