@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import authority
-from lab.state import STATE, LabError
+from lab.secrets import KEYS
+from lab.state import LabError
 
-KEYS = STATE / "keys"
-"""A file for each of the lab's clients, with its API key."""
 USER, VIEWER, OPERATOR = "chat-frontend", "alice", "operator"
 """Clients of group_data/gateways.py: who may use the engines, who may look at the fleet as well, who may do all."""
 

@@ -39,7 +39,8 @@ def create(more: Mapping[str, str]) -> None:
     clients = tables.setdefault("clients", {})
     KEYS.mkdir(mode=0o700, exist_ok=True)
     for client in _clients():
-        clients.setdefault(client, _credentials(client))
+        if client not in clients:
+            clients[client] = _credentials(client)
     secrets_file.saved(SOURCE, tomlkit.dumps(tables))
     _give_away()
 

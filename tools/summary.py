@@ -8,6 +8,7 @@ from fleet import load
 from fleet.desired import gateway_access
 from fleet.model import Fleet, Node
 from lab import authority, gateways
+from lab.secrets import KEYS
 
 _LAB = "inventory/lab.py"
 
@@ -35,7 +36,7 @@ def _lines(fleet: Fleet, inventory: str) -> Iterator[str]:
     yield from _addresses(fleet)
     if inventory == _LAB:
         yield f"  (in a browser: {authority.CA} among its authorities, the gateway's address and name in /etc/hosts;"
-        yield f"  {gateways.VIEWER}'s password is in {gateways.KEYS / gateways.VIEWER}.password)"
+        yield f"  {gateways.VIEWER}'s password is in {KEYS / gateways.VIEWER}.password)"
     yield "\nTry:"
     yield from _commands(fleet, inventory)
 
@@ -78,7 +79,7 @@ def _asking(gateway: Node, inventory: str) -> Iterator[str]:
     client = next((one for one in gateway.access.clients.values() if "use" in one.may), None)
     generate = '{"model": "tinyllama", "prompt": "hello"}'
     if client and inventory == _LAB:
-        yield f"  KEY=$(cat {gateways.KEYS / client.name})    # {client.name}'s, with sudo where you are not root"
+        yield f"  KEY=$(cat {KEYS / client.name})    # {client.name}'s, with sudo where you are not root"
         way = f"--cacert {authority.CA} --connect-to {name}:{port}:{gateway.address}:{port} "
     else:
         yield "  KEY=...    # python -m tools.secrets makes one, see docs/operate/gateway.md"

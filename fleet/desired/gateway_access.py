@@ -1,7 +1,5 @@
 """Who may ask the gateway for what: its certificate, its clients' credentials, the allow-list, the limits."""
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from fleet.desired.render import render
 from fleet.endpoints import Endpoint
 from fleet.generation import File
 from fleet.model import Fleet, Gateway, Node, Service
-from fleet.secrets import KEY, Key
+from fleet.secrets import KEY, Key, hashed
 
 CERTIFICATE = "/etc/nginx/ipex/tls/certificate.pem"
 PROBE_KEY = "/etc/ipex/probe.key"
@@ -128,9 +126,7 @@ def _hashed(key: str) -> tuple[Key, ...]:
     """A plain key as nginx compares it; none where there is no key yet."""
     if not re.fullmatch(KEY, key):
         return ()
-    # MD5 is secure_link's; docs/decisions/0016 says why that is enough here.
-    digest = hashlib.md5(key.encode(), usedforsecurity=False).digest()
-    return (Key(id=key.split("_")[1], hash=base64.urlsafe_b64encode(digest).decode().rstrip("=")),)
+    return (Key(id=key.split("_")[1], hash=hashed(key)),)
 
 
 def server_settings(gateway: Gateway, fleet: Fleet) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab import authority, gateways
+from lab.secrets import KEYS
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
@@ -58,7 +59,7 @@ def test_a_key_comes_in_either_header_and_whole() -> None:
 
 def test_a_person_has_a_password() -> None:
     """With it what she may, and with another nothing, not even to be told what there is."""
-    password = (gateways.KEYS / f"{gateways.VIEWER}.password").read_text().strip()
+    password = (KEYS / f"{gateways.VIEWER}.password").read_text().strip()
 
     assert _status("GET", "/", Authorization=_basic(gateways.VIEWER, password)) == 200
     assert _status("GET", "/nothing", Authorization=_basic(gateways.VIEWER, password)) == 403
