@@ -42,6 +42,12 @@ dpkg-query -W -f 'package ${db:Status-Status} ${Package}\n' "$@" 2>/dev/null
 [ ! -e /var/lib/ipex/lock ] || flock -n -s /var/lib/ipex/lock true || echo "busy with a change"
 [ ! -e /run/ipex-gateway/state.json ] || echo "gateway $(tr -d '\n' < /run/ipex-gateway/state.json)"
 [ ! -x /usr/local/bin/ipex-node ] || sh /run/ipex-seal 2>/dev/null || /usr/local/bin/ipex-node status
+connection=${SSH_CONNECTION:-} process=$PPID
+while [ -z "$connection" ] && [ "${process:-1}" -gt 1 ] && [ -r "/proc/$process/environ" ]; do
+  connection=$(tr '\0' '\n' < "/proc/$process/environ" | sed -n 's/^SSH_CONNECTION=//p')
+  process=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$process/status")
+done
+[ -z "$connection" ] || echo "asked $connection"
 true
 """
 
@@ -73,6 +79,7 @@ class NodeState(FactBase[Observed]):
             flakes=tuple(unquote(flake) for flake in answers.get("flake", [])),
             is_busy="busy" in answers,
             status=_object(next((line for line in output if line.startswith("{")), "{}")),
+            asked_from=_asked_from(answers.get("asked", [""])[0]),
             rotation_seen=rotation if isinstance(rotation, dict) else {},
         )
 
@@ -93,6 +100,12 @@ def _machine(answers: dict[str, list[str]]) -> Machine:
         cgroup=first("cgroup"),
         clock=first("clock"),
     )
+
+
+def _asked_from(line: str) -> tuple[str, int] | None:
+    """Read sshd's word for a connection: the client's address and port, the server's address and port."""
+    words = line.split()
+    return (words[0], _number(words[3])) if len(words) == 4 else None
 
 
 def _card(line: str) -> Card:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from fleet import (
     access,
     endpoints,
+    firewall,
     front_page,
     gateway_log,
     grafana,
@@ -244,6 +245,12 @@ def _front_page(fleet: Fleet) -> Iterator[Problem]:
             yield from (Problem(node.name, *found) for found in front_page.nonsense(node.gateway.front_page))
 
 
+def _firewall(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        if node.firewall:
+            yield from (Problem(node.name, *found) for found in firewall.nonsense(node.firewall, dict(node.ports())))
+
+
 def _dashboards(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if node.grafana:
@@ -275,6 +282,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _access,
     _front_page,
     _gateway_log,
+    _firewall,
     _dashboards,
     promises.problems,
 )

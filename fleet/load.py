@@ -17,6 +17,7 @@ from pyinfra_cli.inventory import make_inventory_from_files
 from fleet import checks
 from fleet.access import Access
 from fleet.cleanup import Cleanup
+from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
 from fleet.grafana import Grafana
 from fleet.health import Health
@@ -66,6 +67,7 @@ class NodeData:
     rollout: Rollout
     health: Health
     secrets: SecretsFile | None = None
+    firewall: Firewall | None = None
     address: str | None = None
     services: Mapping[str, Service] = field(default_factory=dict)
     drivers: str | None = None

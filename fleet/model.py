@@ -7,6 +7,7 @@ from typing import Literal
 from fleet.access import Access
 from fleet.cleanup import Cleanup
 from fleet.endpoints import Endpoint
+from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
 from fleet.front_page import FrontPage
 from fleet.gateway_log import GatewayLog
@@ -184,6 +185,7 @@ class Node:
         services: the engines it runs; empty unless it is a GPU node.
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
         nix: where Nix fetches from, on a GPU node.
+        firewall: who may reach it beside the fleet; None where it has no firewall of this project.
         health: how its engines are judged and repaired; every node says the same.
         cleanup: what may go from its disk, on a GPU node.
         gpus: how many Intel GPUs it has.
@@ -211,6 +213,7 @@ class Node:
     paths: Paths
     rollout: Rollout
     health: Health
+    firewall: Firewall | None = None
     services: tuple[Service, ...] = ()
     drivers: str | None = None
     nix: Nix | None = None
@@ -253,7 +256,7 @@ class Node:
         if self.blackbox:
             owners.append((self.blackbox.port, "blackbox_exporter"))
         if self.alertmanager:
-            owners += [(self.alertmanager.port, "alertmanager"), (self.alertmanager.gossip_port, "alertmanager")]
+            owners += [(self.alertmanager.port, "alertmanager"), (self.alertmanager.gossip_port, "alertmanager_gossip")]
         if self.prometheus and self.grafana and self.grafana.listens:
             owners.append((self.grafana.port, "grafana"))
         return tuple(owners)

@@ -18,6 +18,8 @@ class Observed:
         is_busy: whether somebody changes it at this moment.
         status: what `ipex-node status` printed; empty on a machine that is no node yet.
         rotation_seen: on a gateway, how it treats each node of each service: `in` or `out`.
+        asked_from: where the SSH connection came from by which it was asked, and which of its ports that has reached;
+            None where it does not say.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -26,6 +28,7 @@ class Observed:
     is_busy: bool = False
     status: Mapping[str, Any] = field(default_factory=dict)
     rotation_seen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    asked_from: tuple[str, int] | None = None
 
     @property
     def generation(self) -> str | None:

@@ -84,6 +84,19 @@ rollout = {
     "guard": "none",
 }
 
+# Who may reach a node beside the fleet itself, whose own traffic follows from the model. None instead of this: no
+# firewall of this project on that node. Sources are "any", networks, or gpu_nodes, gateways, monitors.
+firewall = {
+    # Where sshd listens, and from where people and the controller come.
+    "ssh_ports": [22],
+    "ssh_from": ["any"],
+    # New rules end by themselves after this long, unless a new SSH connection has confirmed them.
+    "confirm_seconds": 30,
+    # Ports of programs that are not the fleet's:
+    #   {"backup": {"protocol": "tcp", "ports": [873], "sources": ["192.0.2.0/24"]}}
+    "also": {},
+}
+
 # Debian's node_exporter, on every node.
 node_exporter = {"port": 9100}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import deadman, quarantine, recovery, situation, steps, store, transaction
+from ipex_node import deadman, firewall, quarantine, recovery, situation, steps, store, transaction
 from ipex_node.changes import Changes
 from ipex_node.failure import failed
 from ipex_node.rotation import longest
@@ -28,14 +28,15 @@ def activate(
         world: The node.
         identity: A staged generation.
         check: Asks one engine whether it does its work; the deep check without it.
-        force: Even if the generation is quarantined.
+        force: Even if the generation is quarantined, or has a firewall's rules that nobody has tried.
 
     Returns:
         The exit status (0 done, 1 not done and the node is as before, 2 the node could not be put back) and
         the answer.
 
     Raises:
-        FailedError: The generation is not staged or quarantined, or another change is under way.
+        FailedError: The generation is not staged or quarantined, nobody has tried its firewall's new rules, or another
+            change is under way.
     """
     with store.locked(world.paths, f"activate {identity}"):
         if not force:
@@ -43,6 +44,8 @@ def activate(
         # What an earlier one has left half done is no state to start from, or to go back to.
         recovery.resume(world, check)
         found = situation.find(world, identity)
+        if not force:
+            firewall.require(world, found.new, found.old)
         outcome = _transact(world, found, check or steps.deep_check(found))
     return (2 if outcome.stuck else int(bool(outcome.failures))), _answer(found, outcome)
 

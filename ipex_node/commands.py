@@ -110,6 +110,14 @@ def _traffic(world: World, _options: argparse.Namespace) -> Answer:
     return _judged(serve(world))
 
 
+def _firewall(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node import firewall
+
+    if options.action == "confirm":
+        return _judged(firewall.confirm(world))
+    return _judged(firewall.attempt(world, options.id, options.seconds or firewall.SECONDS))
+
+
 def _gateway(world: World, _options: argparse.Namespace) -> Answer:
     from ipex_node.gateway.follow import serve
 
@@ -213,6 +221,10 @@ def _changing(command: Add) -> None:
     one = command("rollback", _rollback, "go back to the previous generation, or to a named one")
     one.add_argument("id", nargs="?", help="a staged generation; the previous one without it")
     one.add_argument("--force", action="store_true", help="even if it has failed on this node before")
+    one = command("firewall", _firewall, "try a generation's rules; confirm them from a new SSH connection")
+    one.add_argument("action", choices=("try", "confirm"), help="what nobody confirms is taken back by itself")
+    one.add_argument("id", nargs="?", default="", help="try: a staged generation")
+    one.add_argument("--seconds", type=int, help="try: how long there is to confirm")
     one = command("recover", _recover, "end an activation that was cut off; nothing where there is none")
     one.add_argument("--boot", action="store_true", help="services are about to start: wait for none")
     one = command("drain", _drain, "leave the gateways' rotation and wait for what is in flight")

@@ -160,6 +160,21 @@ class Paths:
         return self.state / "drain"
 
     @property
+    def firewall_trial(self) -> Path:
+        """What is known of rules on trial, while they are."""
+        return self.run / "firewall-trial.json"
+
+    @property
+    def firewall_taken_back(self) -> Path:
+        """The last trial, where nobody has confirmed its rules."""
+        return self.run / "firewall-taken-back.json"
+
+    @property
+    def firewall_confirmed(self) -> Path:
+        """Digest of the rules that a new connection has come through since the machine booted."""
+        return self.run / "firewall-confirmed"
+
+    @property
     def activating(self) -> Path:
         """Present while serving units change."""
         return self.run / "activating"

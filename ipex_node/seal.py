@@ -12,7 +12,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import files, store
+from ipex_node import files, firewall, store
 from ipex_node.status import status
 
 if TYPE_CHECKING:
@@ -77,13 +77,14 @@ def _question(paths: Paths, manifest: Manifest) -> str:
 
     ls -lA --full-time shows every change of the small files below /var/lib/ipex by size and time.
     """
+    rules = [shlex.join(firewall.LISTED)] if firewall.RULES in manifest.files else []
     contents = _words(paths, manifest.files)
     profiles = _words(paths, manifest.closures)
     own = shlex.join(str(place) for place in (paths.state, paths.generations, paths.run))
     verdict = shlex.quote(str(paths.verdict))
     # An unprivileged user's: as border.py reads it, no link is followed, no pipe waited for, no end awaited.
     told = f"dd if={verdict} iflag=nofollow,nonblock bs=64K count=16 status=none 2>/dev/null"
-    lines = [f"ls -lA --full-time -- {own}", told]
+    lines = [f"ls -lA --full-time -- {own}", told, *rules]
     if contents:
         lines += [f"sha256sum -- {contents}", f"stat -c '%f %U:%G %n' -- {contents}"]
     if profiles:

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import drift, files, plan, settings, store
+from ipex_node import drift, files, firewall, plan, settings, store
 from ipex_node.failure import FailedError, failed
 from ipex_node.manifest import Manifest
 from ipex_node.systemd import Systemd
@@ -80,7 +80,7 @@ def find(world: World, identity: str) -> Situation:
     units = Systemd(world.run).states({**old.units, **new.units})
     foreign = {path for name in new.units for path in drift.foreign_drop_ins(new, units[name])}
     seen = plan.Seen(
-        differing=frozenset({*(one.name for one in drift.of_files(paths, new)), *_sown(new, old)}),
+        differing=frozenset({*(one.name for one in _differing(world, new)), *_sown(new, old)}),
         leftover=frozenset({*(path for path in gone if os.path.lexists(paths.on_node(path))), *foreign}),
         moved=frozenset(one.name for one in drift.of_closures(paths, closures)),
         units=units,
@@ -142,6 +142,11 @@ def staged_settings(paths: Paths, identity: str) -> Settings:
 def _settings(paths: Paths, identity: str) -> Settings:
     now = settings.load_leniently(paths.settings)
     return now if now.node else staged_settings(paths, identity)
+
+
+def _differing(world: World, new: Manifest) -> Iterator[drift.Drift]:
+    yield from drift.of_files(world.paths, new)
+    yield from firewall.drift(world, new)
 
 
 def _sown(new: Manifest, old: Manifest) -> Iterator[str]:

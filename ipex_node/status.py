@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import backup, drift, marker, quarantine, settings, store
+from ipex_node import backup, drift, firewall, marker, quarantine, settings, store
 from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
 from ipex_node.health import verdict
@@ -37,6 +37,7 @@ def status(world: World) -> dict[str, Any]:
         *damage,
         *drift.of_files(paths, manifest),
         *drift.of_closures(paths, closures),
+        *firewall.drift(world, manifest),
         *drift.of_units(manifest, Systemd(world.run).states(manifest.units)),
     ]
     held = verdict.read(paths.verdict)
@@ -52,6 +53,7 @@ def status(world: World) -> dict[str, Any]:
         "quarantined": quarantine.load(paths),
         "rotation": marker.rotation(paths),
         "condemned": held.out([service.name for service in node.services], ()),
+        "firewall": firewall.state(paths),
         "reboot_needed": held.node is not None,
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         "last_backup": backup.summary(paths),

@@ -8,6 +8,7 @@ from pyinfra.api.operation import operation
 
 from fleet.desired.program import PATH
 from fleet.plan import Work
+from operations import firewall
 from operations.node_command import NodeCommand
 
 # Realising a closure may build for hours where no cache has it.
@@ -38,12 +39,14 @@ def stage(work: Work) -> None:
 def activate(work: Work) -> None:
     """Make the staged generation the current one, or leave the node as it was."""
     if work.activate:
+        firewall.attempt(work, _staged_program(work.target))
         _activated(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_activation_seconds(work))
 
 
 def roll_back(work: Work) -> None:
     """Make an older generation the current one again, or leave the node as it was."""
     if work.activate:
+        firewall.attempt(work, PATH)
         _rolled_back(name=ACTIVATE, generation=work.target, force=work.force, _timeout=_activation_seconds(work))
 
 
@@ -54,6 +57,10 @@ def _activation_seconds(work: Work) -> int:
     return drain + 2 * sum(service.probe_seconds for service in services) + _REST_SECONDS
 
 
+def _staged_program(generation: str) -> str:
+    return f"/var/lib/ipex/generations/{generation}/root{PATH}"
+
+
 @operation()
 def _staged(bundle: bytes) -> Generator[NodeCommand, None, None]:
     # By standard input: never an argument, never a file that others could read or guess.
@@ -62,8 +69,7 @@ def _staged(bundle: bytes) -> Generator[NodeCommand, None, None]:
 
 @operation()
 def _activated(generation: str, force: bool) -> Generator[NodeCommand, None, None]:
-    staged = f"/var/lib/ipex/generations/{generation}/root{PATH}"
-    yield NodeCommand(staged, "activate", generation, *(["--force"] if force else []))
+    yield NodeCommand(_staged_program(generation), "activate", generation, *(["--force"] if force else []))
 
 
 @operation()

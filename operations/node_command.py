@@ -27,10 +27,15 @@ class NodeCommand(StringCommand):
         answer = last_object(output.stdout_lines)
         if answer is None:
             return succeeded, output
-        _answers.setdefault(state, {}).setdefault(node_name(host), []).append(answer)
-        for line in _done(answer):
-            logger.info("%s%s", host.print_prefix, line)
-        return succeeded, CommandOutput([OutputLine("stderr", line) for line in failure_lines(answer)])
+        return succeeded, told(state, host, answer)
+
+
+def told(state: State, host: Host, answer: Answer) -> CommandOutput:
+    """Keep an answer for the end of the run, and say for people what it holds."""
+    _answers.setdefault(state, {}).setdefault(node_name(host), []).append(answer)
+    for line in _done(answer):
+        logger.info("%s%s", host.print_prefix, line)
+    return CommandOutput([OutputLine("stderr", line) for line in failure_lines(answer)])
 
 
 def answers(state: State) -> Mapping[str, list[Answer]]:

@@ -14,7 +14,7 @@ from fleet.observed import Observed
 from operations import command_line, question
 from operations.once import once
 
-_HEADINGS = ("node", "GPU", "driver", "generation", "flake", "services", "rotation", "backup", "drift")
+_HEADINGS = ("node", "GPU", "driver", "generation", "flake", "services", "rotation", "firewall", "backup", "drift")
 _NONE = "-"
 
 
@@ -65,6 +65,7 @@ def _row(node: Node, said: Observed | None) -> dict[str, Any]:
         "services": {service.name: said.runs(service.unit) for service in node.services},
         "rotation": said.status.get("rotation", {}) if node.is_gpu else {},
         "condemned": dict(said.condemned),
+        "firewall": {"declared": node.firewall is not None, **said.status.get("firewall", {})},
         "last_backup": said.status.get("last_backup"),
         "drift": list(said.status.get("drift", ())),
         "quarantined": dict(said.quarantined),
@@ -90,8 +91,15 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield ", ".join(short(flake) for flake in row["flakes"]) or _NONE
     yield ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in row["services"].items()) or _NONE
     yield "; ".join([_rotation(row["rotation"]), *(f"{name} out: {why}" for name, why in row["condemned"].items())])
+    yield _firewall(row["firewall"])
     yield row["last_backup"] or _NONE
     yield ", ".join(f"{item['name']} {item['why']}" for item in row["drift"]) or "none"
+
+
+def _firewall(firewall: dict[str, Any]) -> str:
+    """New rules on trial, or taken back because nobody has confirmed them; where the rules differ drift says so."""
+    state = firewall.get("state") or ("yes" if firewall["declared"] else "none")
+    return f"{state}: rules of {firewall['generation']}" if "generation" in firewall else str(state)
 
 
 def _rotation(rotation: dict[str, str]) -> str:

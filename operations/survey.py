@@ -7,8 +7,9 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from fleet import fitness, load, plan, waves
+from fleet import fitness, load, matrix, plan, waves
 from fleet.model import Fleet
+from fleet.observed import Observed
 from fleet.plan import Work
 from fleet.problems import Problem, report
 from fleet.waves import Wave
@@ -76,7 +77,7 @@ def _deploy(state: State) -> Survey:
     found = question.answers(state)
     fleet = found.fleet
     _refuse(fleet, [one for generation in found.generations.values() for one in plan.unknown_secrets(generation)])
-    _refuse(fleet, [one for name, answer in found.answers.items() for one in fitness.problems(fleet[name], answer)])
+    _refuse(fleet, [one for name, answer in found.answers.items() for one in _problems(fleet, name, answer)])
     _warn(found)
     return planned(state, found, _works(found))
 
@@ -132,6 +133,11 @@ def _refuse(fleet: Fleet, problems: Iterable[Problem]) -> None:
     problems = list(problems)
     if problems:
         raise load.RefusedError(f"No node was changed:\n{report(fleet.environment, problems)}")
+
+
+def _problems(fleet: Fleet, name: str, answer: Observed) -> Iterator[Problem]:
+    yield from fitness.problems(fleet[name], answer)
+    yield from matrix.lockout(fleet[name], answer, fleet)
 
 
 def _warn(found: Answers) -> None:

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput
 
-from fleet import desired
+from fleet import desired, load
 from ipex_node import record
 from tests.fake_fleet import ARC, FakeFleet
 
@@ -40,7 +41,7 @@ def test_a_dry_run_shows_the_plan_and_asks_only(nodes: FakeFleet) -> None:
     run = nodes.run("--dry")
 
     assert run.status == 0, run.output
-    assert "gpu-01: install nix-bin" in run.output
+    assert "gpu-01: install nftables, nix-bin" in run.output
     assert all("ipex-question" in command for commands in run.commands.values() for command in commands)
 
 
@@ -366,3 +367,72 @@ def test_a_quarantined_generation_is_refused_until_forced(nodes: FakeFleet) -> N
     assert f"gpu-01: generation {mine} has failed here before (2026-01-01): ollama hangs" in refused.output
     assert refused.order("lock acquire") == []
     assert next(command for command in forced.commands["gpu-01"] if " activate " in command).endswith("--force")
+
+
+_TRIAL = '{"ok": true, "failures": [], "generation": "f", "trial": true, "seconds": 2}'
+
+
+def test_new_rules_are_confirmed_by_a_connection_of_their_own(
+    nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a node says that rules are on trial, it is connected to once more before it activates; others are not."""
+    nodes.answer("gpu-02", "firewall try", _TRIAL)
+    nodes.answer("gpu-02", "firewall confirm", '{"ok": true, "failures": [], "generation": "f", "trial": false}')
+    connected = []
+    connect = FakeConnector.connect
+
+    def counted(connector: FakeConnector) -> None:
+        connected.append(load.node_name(connector.host))
+        connect(connector)
+
+    monkeypatch.setattr(FakeConnector, "connect", counted, raising=False)
+    run = nodes.run("-y")
+
+    assert run.status == 0, run.output
+    assert run.order("firewall confirm") == ["gpu-02"]
+    sent = [
+        mark
+        for command in run.commands["gpu-02"]
+        for mark in ("firewall try", " confirm", " activate ")
+        if mark in command
+    ]
+    assert sent == ["firewall try", " confirm", " activate "]
+    assert {name: connected.count(name) for name in ("gpu-01", "gpu-02")} == {"gpu-01": 1, "gpu-02": 2}
+
+
+@pytest.mark.parametrize("way", ["cannot connect", "is refused"])
+def test_rules_that_let_nobody_in_end_the_run(nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Without a confirmation nothing of the node is activated, the run stops, and the last lines say why."""
+    nodes.answer("gpu-01", "firewall try", _TRIAL)
+    late = '{"ok": false, "failures": [{"what": "firewall confirm", "why": "no rules are on trial"}]}'
+    nodes.answer("gpu-01", "firewall confirm", late, succeeded=False)
+    connect = FakeConnector.connect
+
+    def refused(connector: FakeConnector) -> None:
+        if way == "cannot connect" and any("firewall try" in text for _, text in nodes.sent):
+            raise ConnectError("Could not connect (timed out)")
+        connect(connector)
+
+    monkeypatch.setattr(FakeConnector, "connect", refused, raising=False)
+    run = nodes.run("-y")
+
+    assert run.status == 1
+    assert run.order(" activate ") == []
+    assert "no new SSH connection came in through the rules of generation f" in run.output
+    assert ("timed out" if way == "cannot connect" else "no rules are on trial") in run.output
+    assert "    untouched: gpu-01" in run.output
+
+
+def test_a_controller_that_would_lock_itself_out_changes_nothing(nodes: FakeFleet) -> None:
+    """The node tells by which connection it is asked; rules that do not admit that are refused before any change."""
+    nodes.is_as_declared()
+    for name, port in (("gpu-01", 22), ("gpu-02", 2222)):
+        nodes.answers[name]["ipex-question"][1].insert(0, f"asked 192.0.2.1 50000 203.0.113.11 {port}")
+    wanted = '{"ssh_ports": [22], "ssh_from": ["198.51.100.0/24"], "confirm_seconds": 30}'
+
+    run = nodes.run("-y", "--data", f"firewall={wanted}")
+
+    assert run.status == 1
+    assert "gpu-01, gpu-02: is reached over SSH from 192.0.2.1, which firewall.ssh_from does not admit" in run.output
+    assert "gpu-02: is reached over SSH on its port 2222, and firewall.ssh_ports admits 22" in run.output
+    assert all("ipex-question" in command for commands in run.commands.values() for command in commands)

@@ -27,7 +27,7 @@ def test_status_is_a_table_for_people(nodes: FakeFleet) -> None:
     assert run.status == 0, run.output
     rows = {line.split()[0]: " ".join(line.split()) for line in run.output.splitlines() if line.startswith("  g")}
     assert "Arc A770 i915" in rows["gpu-01"]
-    assert "012345678901 ollama up, comfyui up in - none" in rows["gpu-01"]
+    assert "012345678901 ollama up, comfyui up in yes - none" in rows["gpu-01"]
     assert "draining (new memory)" in rows["gpu-02"]
     assert "ollama DOWN" in rows["gpu-03"]
     assert "ollama-ipex.service failed" in rows["gpu-03"]
@@ -54,6 +54,15 @@ def test_status_says_what_the_health_monitor_keeps_out(nodes: FakeFleet) -> None
     assert "in; ollama out: ollama:gpu: on the CPU" in nodes.run(deploy="tasks/status.py").output
     rows = json.loads(nodes.run("--data", "json=true", deploy="tasks/status.py").stdout)["nodes"]
     assert rows[0]["condemned"] == {"ollama": "ollama:gpu: on the CPU"}
+
+
+def test_status_says_what_becomes_of_new_rules(nodes: FakeFleet) -> None:
+    """Rules on trial, or taken back because nobody has confirmed them, are named with their generation."""
+    nodes.is_as_declared(firewall={"state": "taken back", "generation": OLD, "since": "2026-01-01T00:00:00+0000"})
+
+    assert f"taken back: rules of {OLD}" in nodes.run(deploy="tasks/status.py").output
+    rows = json.loads(nodes.run("--data", "json=true", deploy="tasks/status.py").stdout)["nodes"]
+    assert rows[0]["firewall"]["state"] == "taken back"
 
 
 def test_drain_takes_one_node_out_with_its_reason(nodes: FakeFleet) -> None:

@@ -6,6 +6,7 @@ from fleet.desired import (
     blackbox,
     cleanup,
     commands,
+    firewall,
     gateway,
     gateway_metrics,
     grafana,
@@ -26,7 +27,8 @@ def generation(node: Node, fleet: Fleet) -> Generation:
 
 
 def _parts(node: Node, fleet: Fleet) -> list[Part]:
-    parts = [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet)]
+    parts = [firewall.part(node, fleet)] if node.firewall else []
+    parts += [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet)]
     if node.is_gpu:
         parts.append(services.part(node, fleet))
         parts += map(commands.part, (commands.TRAFFIC, commands.GPU, commands.MEMORY_CHECK))

@@ -164,3 +164,18 @@ def _broken(chance: random.Random, line: str) -> str:
     cut, end = sorted((chance.randint(0, len(line)), chance.randint(0, len(line))))
     noise = "".join(chance.choices(' \t{}[]":-0189x\x00\u0663é', k=chance.randint(0, 3)))
     return chance.choice([line, line[:cut] + noise + line[end:], line[:cut], noise + line])
+
+
+@pytest.mark.parametrize("behind_sudo", [False, True], ids=["root", "sudo"])
+def test_the_node_tells_by_which_connection_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind_sudo: bool
+) -> None:
+    """Sshd says it in a variable, which sudo takes away from the shell but not from its ancestors."""
+    monkeypatch.setenv("SSH_CONNECTION", "2001:db8::1 50000 2001:db8::2 2222")
+    command = NodeState().command(f"{tmp_path}/sysfs", f"{tmp_path}/proc", f"{tmp_path}/dri", ()).get_raw_value()
+    # Two shells, as sudo has one of its own below it.
+    words = ["sh", "-c", 'env -u SSH_CONNECTION sh -c "$1"; true', "sh"] if behind_sudo else ["sh", "-c"]
+
+    answer = subprocess.run([*words, command], capture_output=True, text=True, check=True)
+
+    assert NodeState().process(answer.stdout.splitlines()).asked_from == ("2001:db8::1", 2222)

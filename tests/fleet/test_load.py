@@ -122,6 +122,10 @@ def test_a_node_overrides_its_environment() -> None:
         (', "services": {"ollama": None}', "services.ollama is None, not a mapping"),
         (', "services": "x"', "services is 'x', not a mapping"),
         (', "address": "127.0.0.1"', "address '127.0.0.1' is no IP address of one machine"),
+        (
+            ', "firewall": {"ssh_ports": [11434], "ssh_from": ["any"], "confirm_seconds": 30}',
+            "gpu-01: firewall.ssh_ports holds 11434, which is ollama's",
+        ),
         (', "environment": "prod"', "gpu-01: belongs to environment prod"),
     ],
 )
