@@ -30,6 +30,7 @@ _ASKED_BY: dict[str, tuple[Role, ...] | Literal["world", "admitted", "nobody"]] 
     "blackbox_exporter": "nobody",
     "grafana": "admitted",
     "gateway": "world",
+    "gateway's TLS": "world",
 }
 # What is spoken over UDP, too (alertmanager's --cluster.listen-address).
 _UDP_TOO = {"alertmanager_gossip"}
