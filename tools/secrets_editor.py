@@ -27,8 +27,8 @@ def edited(text: str, check: Callable[[str], None]) -> str:
     Raises:
         SecretsError: there is no memory to hold it, the editor failed, or the person gave up.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))  # so that what follows `finally` is done
+    # As an exception, so that what follows `finally` is done.
+    before = {number: signal.signal(number, lambda *_: sys.exit(1)) for number in (signal.SIGTERM, signal.SIGHUP)}
     directory = Path(tempfile.mkdtemp(prefix="ipex-secrets-", dir=memory()))
     path = directory / "secrets.toml"
     try:
@@ -45,6 +45,8 @@ def edited(text: str, check: Callable[[str], None]) -> str:
                 return text
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def memory() -> Path:

@@ -12,7 +12,7 @@ from tests.inbox import Inbox
 from tests.lab_fleet import INVENTORY, PYINFRA, ROOT, Lab
 from tests.lab_people import DEADMAN, SECRET, SECRETS, SLACK, people, told
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600), pytest.mark.usefixtures("lab")]
 
 SECONDS = 30
 
