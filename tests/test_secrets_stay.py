@@ -1,4 +1,4 @@
-"""Marked secrets in the example fleet: they reach the node that needs them, and nothing else that is made or printed."""
+"""Marked secrets in the example fleet: they reach the node that needs them, and nothing that is printed or kept."""
 
 import base64
 import gzip
