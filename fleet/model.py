@@ -194,10 +194,8 @@ class Node:
         prometheus: Prometheus' settings where it is a monitor.
         blackbox: where the prober of public addresses listens, on a monitor.
         alertmanager: Alertmanager's settings where it is a monitor.
-        notifications: whom alerts reach.
-        maintenance: when nobody is told of them.
-        objectives: what users are promised, on a monitor.
-        alerts: from which point on somebody is told, on a monitor.
+        notifications, maintenance: whom alerts reach, and when nobody is told of them.
+        objectives, alerts: what users are promised, and from which point on somebody is told, on a monitor.
         grafana: Grafana's settings where it is a monitor.
         capacity: how growth is looked at, on a monitor.
     """
