@@ -1,11 +1,12 @@
 """Bringing a generation to the node."""
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ipex_node import staging, store
+from ipex_node import before, staging, store
 from ipex_node.failure import FailedError
 from ipex_node.manifest import parse
 from tests.ipex_node.fake_node import OLLAMA, PROFILE, FakeNode
@@ -19,6 +20,17 @@ def test_stage_touches_no_service(node: FakeNode, make: Bundle) -> None:
     node.stage(make())
     assert [command[2] for command in node.asked] == ["nix"]
     assert not node.on(UNIT_FILE).exists()
+
+
+def test_copies_of_files_are_roots_alone(node: FakeNode, make: Bundle) -> None:
+    """Secrets are among them: staged ones are closed, also where an older version left them open, and replaced ones."""
+    node.world.paths.generations.mkdir(parents=True, mode=0o755)
+    node.world.paths.generations.chmod(0o755)
+    node.stage(make())
+    before.remember(node.world, [], [], [])
+
+    for place in (node.world.paths.generations, node.world.paths.transaction):
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
 def test_stage_twice_asks_nix_once(node: FakeNode, make: Bundle) -> None:
