@@ -24,13 +24,17 @@ from fleet.model import Fleet
 # What a node with an Arc A770 says of it.
 ARC = ("gpu 0000:03:00.0 56a0 i915 renderD128", "render 660 root render /dev/dri/renderD128")
 MARK = "MARKED-SECRET-7d04"
-"""Stands in each secret of the example fleet."""
+"""Stands in each secret of the example fleet whose file nobody may see."""
 SECRETS = {
     f"IPEX_SECRET_{name.upper().replace('.', '_')}": value
     for name, value in {
         "alertmanager.slack_url": f"https://hooks.example.com/{MARK}-slack",
         "alertmanager.smtp_password": f"{MARK}-smtp",
         "grafana.admin_password": f"{MARK}-grafana",
+        "probe.key": f"ipex_0123abcd_{MARK}-probe".ljust(57, "x"),
+        "tls.key": f"-----BEGIN PRIVATE KEY-----\n{MARK}-tls\n-----END PRIVATE KEY-----",
+        # No secret: everybody who connects is shown it.
+        "tls.certificate": "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----",
     }.items()
 }
 """The example fleet's secrets, by the variable of the shell that holds each."""

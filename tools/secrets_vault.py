@@ -150,8 +150,7 @@ class Vault:
 
 def clients(fleet: Fleet) -> tuple[str, ...]:
     """Who may have credentials, by the gateways' data."""
-    known = [getattr(node, "access", None) for node in fleet.nodes if node.gateway]
-    return tuple(sorted({name for access in known if access for name in access.clients}))
+    return tuple(sorted({name for node in fleet.nodes if node.gateway for name in node.access.clients}))
 
 
 def _table(place: Any, name: str) -> Any:  # noqa: ANN401 - tomlkit's tables have no one type
