@@ -230,6 +230,8 @@ def test_an_environment_without_a_file_in_its_data_is_said(
     monkeypatch.setattr("fleet.load.secrets_source", lambda _: None)
 
     assert "name file and identity in group_data/" in environment.run("show")[2]
+    environment.inventory = "inventory/nowhere.py"
+    assert "is no inventory file" in environment.run("show")[2]
 
 
 def test_the_data_of_every_environment_say_where_secrets_are() -> None:

@@ -23,6 +23,8 @@ MADE: Mapping[str, Callable[[], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command: 0 done, 1 not, 2 wrong arguments."""
     options = _parser().parse_args(arguments)
+    if not Path(options.inventory).is_file():
+        return _refused(f"{options.inventory} is no inventory file; name one such as inventory/prod.py.")
     try:
         source = load.secrets_source(options.inventory)
         if source is None:
