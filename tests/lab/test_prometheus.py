@@ -49,7 +49,9 @@ def _now(lab: Lab) -> float:
 
 def _samples(lab: Lab, selector: str, since: float) -> Samples:
     """Every sample since a time by the monitor's clock, as it was stored."""
-    question = urlencode({"query": f"{selector}[{math.ceil(_now(lab) - since) + 1}s]"})
+    now = _now(lab)
+    # As of that moment: asked as of when it arrives, a slow machine's oldest samples would have left the range.
+    question = urlencode({"query": f"{selector}[{math.ceil(now - since) + 1}s]", "time": now})
     answer = json.loads(lab.output(MONITOR.name, f"curl -sf '{_url()}/api/v1/query?{question}'"))
     found = {
         json.dumps(one["metric"], sort_keys=True): {at: value for at, value in one["values"] if at >= since}
