@@ -20,6 +20,7 @@ from fleet import (
     notifications,
     outlook,
     promises,
+    secrets,
     spelling,
     tls,
     waves,
@@ -234,6 +235,11 @@ def _access(fleet: Fleet) -> Iterator[Problem]:
         if node.access != gateways[0].access:
             found.append(("access differs from the first gateway's", "Let in the same clients everywhere."))
         yield from (Problem(node.name, *one) for one in found)
+    probe = fleet.secrets.get("probe.key")
+    if fleet.secrets.has(probe.name) and not re.fullmatch(secrets.KEY, probe.reveal()):
+        yield Problem(
+            "secrets", f"{probe.name} is no API key", "Make one: python -m tools.secrets (docs/operate/gateway.md)."
+        )
     for service in fleet.services():
         for what, cure in endpoints.nonsense(service.route.endpoints):
             yield Problem(fleet.environment, f"services.{service.name}.route.endpoints: {what}", cure)
