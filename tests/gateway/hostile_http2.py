@@ -93,7 +93,6 @@ CASES = (
             "127.0.0.1",
             "ai-services.local@other.example",
             "ai-services.local/x",
-            "ai-services.local:x",
             "ai-services.local\r\nx: y",
             "ai-services.local other.example",
             "ai-services.local\0",
@@ -125,7 +124,11 @@ CASES = (
             _KEY,
             (":path", "/ollama/api/tags"),
         ),
+        # nginx takes it, and means the same by it.
+        arrives=(("GET", "/api/tags"),),
     ),
+    # A port is no part of the name.
+    Case2(":authority with a port that is none", _post((":authority", "ai-services.local:x")), b"{}", (_GENERATE,)),
     Case2("no :path", ((":method", "GET"), (":scheme", "https"), (":authority", "ai-services.local"), _KEY)),
     Case2(
         "no :method", ((":scheme", "https"), (":authority", "ai-services.local"), (":path", "/ollama/api/tags"), _KEY)

@@ -109,14 +109,11 @@ class Site:
         """Bring another fleet's data to the gateway, as a deploy does: files, then a reload."""
         self.fleet = fleet
         _write(Path(f"/proc/{self.nginx.pid}/root"), fleet)
-        before = self.workers()
-        self.nginx.send_signal(signal.SIGHUP)
-        until(lambda: not self.workers() & before or self._shutting_down(before), "no new workers")
+        self._reload(lambda: True)
 
     def reload(self, version: str) -> None:
         """Reload, and wait until new workers answer with these upstreams."""
-        self.nginx.send_signal(signal.SIGHUP)
-        until(lambda: self._version() == version, f"the upstreams {version} are not loaded")
+        self._reload(lambda: self._version() == version)
 
     def workers(self) -> set[int]:
         """The pids of nginx' workers."""
@@ -144,6 +141,12 @@ class Site:
             line.sendall(f"GET /ipex-upstreams HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
             return b"".join(iter(lambda: line.recv(4096), b"")).rpartition(b"\r\n\r\n")[2].decode()
         return ""
+
+    def _reload(self, answers: Callable[[], object]) -> None:
+        """Until the old workers take no connection any more: one that they still took could be closed unanswered."""
+        before = self.workers()
+        self.nginx.send_signal(signal.SIGHUP)
+        until(lambda: self._shutting_down(before) and answers(), "nginx does not reload")
 
     def _shutting_down(self, pids: set[int]) -> bool:
         """Whether every one of these workers takes no more connections."""
