@@ -16,6 +16,7 @@ from fleet import (
     health,
     limits,
     maintenance,
+    models,
     monitoring,
     notifications,
     outlook,
@@ -220,6 +221,7 @@ def _rotation(fleet: Fleet) -> Iterator[Problem]:
             (rotation.fall >= 1, "fall", "Write 1 or more."),
             (0 < rotation.fail_open_share <= 1, "fail_open_share", "Write a share above 0, up to 1."),
             (rotation.gather_seconds >= 0, "gather_seconds", "Write 0 or more."),
+            (rotation.warm_seconds >= 1, "warm_seconds", "Write 1 or more."),
         ):
             if not fits:
                 yield Problem(node.name, f"gateway.rotation.{key} is {getattr(rotation, key)}", cure)
@@ -280,6 +282,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _fitness,
     _routes,
     _floors,
+    models.nonsense,
     _rollout,
     _health,
     _cleanup,

@@ -41,6 +41,7 @@ class Route:
         read_timeout: the longest silence of a backend (proxy_read_timeout).
         body_max: the largest request body (client_max_body_size).
         endpoints: requests that are let through beside those of its engine (fleet/endpoints.py).
+        spill_at: how many requests a node that has the model loaded is given before one that has not gets any.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Route:
     read_timeout: str
     body_max: str
     endpoints: tuple[Endpoint, ...] = ()
+    spill_at: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Service:
         route: how the gateway reaches it.
         environment: Environment= of the unit.
         model: what a probe generates with, where the engine needs one.
+        models: what the gateway may ask this node for; empty means `model` alone.
         snapshot: names in its state directory that a new version may change; given back when that version fails.
     """
 
@@ -103,6 +106,7 @@ class Service:
     route: Route
     environment: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
+    models: tuple[str, ...] = ()
     snapshot: tuple[str, ...] = ()
 
     @property

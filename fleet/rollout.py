@@ -31,6 +31,7 @@ class Rotation:
         fall: questions in a row without a good answer that take it out.
         fail_open_share: if more than this share of a service's nodes look down at once, none is taken out.
         gather_seconds: how long a node's return waits for others, so that one reload serves them all.
+        warm_seconds: least time from one reload to the next that only follows which models are loaded where.
     """
 
     interval_seconds: int
@@ -38,6 +39,7 @@ class Rotation:
     fall: int
     fail_open_share: float
     gather_seconds: int
+    warm_seconds: int
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ _BYTES = (r"[1-9][0-9]*(B|KB|MB|GB|TB|PB|EB)", "20GB")
 _NAME = (r"[a-z]([a-z0-9-]*[a-z0-9])?", "ollama-ipex")
 _PATH = (r"/[A-Za-z0-9_./:@+-]*", "/nix/store")
 _URL = (r"[!-~]+", "github:owner/name/REVISION")
+# As the gateway finds it in a request: what Ollama takes as a name, and none of nginx' own words.
+_MODEL = (r"(?!(default|hostnames|include|volatile)\Z)[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,127}", "llama3.2:3b")
 # One name: what root copies and puts back may lead nowhere else.
 _ENTRY = (r"(?!\.{1,2}\Z)[^/]+", "comfyui.db, a name without slashes")
 
@@ -89,7 +91,7 @@ def _service(service: Service) -> list[tuple[str, str, tuple[str, str]]]:
         (f"{where}.memory_max", service.memory_max, _SIZE),
         (f"{where}.cpu_quota", service.cpu_quota, _PERCENT),
         (f"{where}.health_path", service.health_path, (r"/[!-~]*", "/api/tags")),
-        (f"{where}.model", service.model or "none", (r"[!-~]+", "tinyllama")),
+        *[(f"{where}.model", name, _MODEL) for name in (*service.models, service.model or "none")],
         (f"{where}.route.path", service.route.path, (r"/[a-z0-9-]+/", "/ollama/")),
         (f"{where}.route.body_max", service.route.body_max, _NGINX_SIZE),
         (f"{where}.route.read_timeout", service.route.read_timeout, _NGINX_TIME),

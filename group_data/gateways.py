@@ -42,6 +42,8 @@ gateway = {
         "fail_open_share": 0.5,
         # A node's return waits this long for others: each reload makes least_conn forget what is in flight.
         "gather_seconds": 1,
+        # Which node has which model loaded is never urgent: so long after a reload nginx is not told of that alone.
+        "warm_seconds": 60,
     },
     # Where nginx' exporter shows its connections.
     "connections_port": 9113,

@@ -13,6 +13,9 @@ services = {
         "engine": "ollama",
         # The model a probe generates with.
         "model": "tinyllama",
+        # What this node is asked for: the gateway sends a request for a model to nodes that declare it, first to those
+        # that have it loaded. A node that has others says so in its inventory (node_overrides).
+        "models": ["tinyllama"],
         # GPU classes (ipex_node/fitness/gpus.toml) it may run on, and those of them on which it is slow and says so. A
         # GPU that the table does not know is let through with a warning.
         "gpu_classes": ["arc", "xe-lp"],
@@ -56,6 +59,8 @@ services = {
             # The longest silence: a cold model load and its prefill.
             "read_timeout": "900s",
             "body_max": "32m",
+            # So many requests a node that has the model loaded is given before one that would have to load it.
+            "spill_at": 4,
         },
     },
     "comfyui": {

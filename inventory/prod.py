@@ -4,7 +4,13 @@ gpu_nodes = [
     ("gpu-01", {"ssh_hostname": "203.0.113.11"}),
     ("gpu-02", {"ssh_hostname": "203.0.113.12"}),
     # 64 GB of memory: the big models live here.
-    ("gpu-03", {"ssh_hostname": "203.0.113.13", "node_overrides": {"ollama": {"memory_max": "32G"}}}),
+    (
+        "gpu-03",
+        {
+            "ssh_hostname": "203.0.113.13",
+            "node_overrides": {"ollama": {"memory_max": "32G", "models": ["tinyllama", "gemma3:27b"]}},
+        },
+    ),
 ]
 
 gateways = [

@@ -15,6 +15,7 @@ from ipex_node import exposition, marker, samples, settings
 from ipex_node.failure import FailedError, failed
 from ipex_node.readiness import Readiness
 from ipex_node.samples import Sample
+from ipex_node.warmth import Warmth
 from ipex_node.world import end_at_sigterm, progress
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Agent:
         self._world = world
         self._node = node
         self._readiness = Readiness(world.paths, node.services)
+        self._warmth = Warmth(world.paths, node)
 
     def answer(self, target: str, accept: str = "", address: str = "") -> tuple[int, str, bytes]:
         """Return status, content type and body.
@@ -85,7 +87,7 @@ class Agent:
             return 200, kind, exposition.text(self._samples(), self._node.metrics, kind).encode()
         if path == "/ready":
             self._hear(query, address)
-            ready = self._readiness.answer()
+            ready = {**self._readiness.answer(), "warm": self._warmth.loaded()}
             return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()
         if path == "/healthz":
             return 200, _JSON, b'{"ok": true}'

@@ -25,7 +25,8 @@ class Service:
         engine: `ollama`, `comfyui` or `http`: how what is in flight is counted.
         unit: Its systemd unit.
         drain_seconds: Longest wait for what is in flight before the unit is restarted.
-        model: Model that data declare for it, if any.
+        model: Model that proves it, if any.
+        models: Models the gateways may ask it for, as data write them.
         profile: The Nix profile its program is switched in.
         snapshot: Names in its state directory that a new version of it may change; given back when that fails.
     """
@@ -37,6 +38,7 @@ class Service:
     unit: str = ""
     drain_seconds: float = 0.0
     model: str | None = None
+    models: tuple[str, ...] = ()
     profile: str = ""
     snapshot: tuple[str, ...] = ()
 
@@ -199,6 +201,7 @@ def _service(raw: dict[str, Any]) -> Service:
         unit=raw["unit"],
         drain_seconds=float(raw.get("drain_seconds", 0)),
         model=raw.get("model"),
+        models=tuple(raw.get("models", ())),
         profile=raw.get("profile", ""),
         snapshot=tuple(raw.get("snapshot", ())),
     )

@@ -7,7 +7,7 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from fleet import fitness, load, matrix, plan, waves
+from fleet import fitness, load, matrix, models, plan, waves
 from fleet.model import Fleet
 from fleet.observed import Observed
 from fleet.plan import Work
@@ -141,7 +141,7 @@ def _problems(fleet: Fleet, name: str, answer: Observed) -> Iterator[Problem]:
 
 
 def _warn(found: Answers) -> None:
-    warnings = [_unreachable(name) for name in found.unreached]
+    warnings = [*models.warnings(found.fleet), *(_unreachable(name) for name in found.unreached)]
     warnings += [one for name, answer in found.answers.items() for one in fitness.warnings(found.fleet[name], answer)]
     if warnings:
         logger.warning("--> Warnings:\n%s", report(found.fleet.environment, warnings))

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from fleet import fitness
+from fleet import fitness, models
 from fleet.desired import cleanup, gateway_access, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
@@ -81,6 +81,7 @@ def _service(service: Service) -> dict[str, Any]:
         "port": service.port,
         "health_path": service.health_path,
         "model": service.model,
+        "models": list(models.declared(service)),
         "drain_seconds": service.drain_seconds,
         "profile": service.profile,
         "snapshot": list(service.snapshot),

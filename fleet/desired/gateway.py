@@ -4,7 +4,8 @@ import dataclasses
 import json
 from typing import Any
 
-from fleet.desired import front_page, gateway_access, gateway_log, gateway_metrics, probes, program
+from fleet import models
+from fleet.desired import front_page, gateway_access, gateway_log, gateway_metrics, gateway_models, probes, program
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Gateway, Node
@@ -77,6 +78,8 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         connections=gateway_metrics.CONNECTIONS,
         page=front_page.places(_PLACES["fleet"]),
         **gateway_access.server_settings(gateway, fleet),
+        models=_routed(fleet),
+        reading=gateway_models.READING,
     )
     return (
         File(
@@ -84,6 +87,7 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
             render("nginx/nginx.conf.j2", gateway=gateway, live=_PLACES["live"], error_log=gateway_log.ERRORS),
         ),
         gateway_log.log_format(gateway, fleet),
+        gateway_models.reading(fleet),
         File("/etc/nginx/ipex/server.conf", server),
     )
 
@@ -94,9 +98,21 @@ def _upstreams(fleet: Fleet) -> File:
         nodes=fleet.with_role("gpu_nodes"),
         services=[(service, fleet.backends(service.name)) for service in fleet.services()],
         begins=_BEGINS_WORK,
+        models=_routed(fleet),
         live=_PLACES["live"],
     )
     return File(_PLACES["declared"], content)
+
+
+def _routed(fleet: Fleet) -> dict[str, list[dict[str, Any]]]:
+    """Service to its models, each with its upstream and the nodes behind that; none where there is no choice."""
+    return {
+        service.name: [
+            {"name": model, "upstream": f"{service.name}-model-{place}", "nodes": nodes}
+            for place, (model, nodes) in enumerate(models.routed(fleet, service.name).items(), 1)
+        ]
+        for service in fleet.services()
+    }
 
 
 def _rotation(name: str, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
@@ -115,12 +131,22 @@ def _settings(name: str, gateway: Gateway, fleet: Fleet) -> bytes:
         "port": gateway.port,
         "question": _QUESTION,
         "paths": _PLACES,
+        "models": _models(fleet),
         "rotation": dataclasses.asdict(gateway.rotation),
         "circuit": {"share": fleet[name].health.circuit_share, "nodes": fleet[name].health.circuit_nodes},
         "front_page": front_page.settings(gateway.front_page, fleet),
         "nodes": {node.name: _backend(node) for node in fleet.with_role("gpu_nodes")},
     }
     return (json.dumps(settings, indent=2) + "\n").encode()
+
+
+def _models(fleet: Fleet) -> dict[str, Any]:
+    routed = {service.name: models.routed(fleet, service.name) for service in fleet.services()}
+    return {
+        service: {model: [node.name for node in nodes] for model, nodes in found.items()}
+        for service, found in routed.items()
+        if found
+    }
 
 
 def _backend(node: Node) -> dict[str, Any]:

@@ -23,11 +23,13 @@ from ipex_node.gateway.front_page import FrontPage
 from ipex_node.gateway.nginx import Nginx
 from ipex_node.gateway.rotation import Gathering, Rotation, differences, gets_no, gets_nothing, is_urgent
 from ipex_node.gateway.settings import load
+from ipex_node.gateway.warmth import Warmth, unserved
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
     from ipex_node.gateway.rotation import Treatments
     from ipex_node.gateway.settings import GatewaySettings
+    from ipex_node.gateway.warmth import Models
     from ipex_node.world import World
 
 TOGETHER_SECONDS = 0.05
@@ -60,7 +62,7 @@ class Gateway:
         self._nginx = nginx
         self._declared = settings.declared.read_text()
         following = settings.following
-        self._before = _read_state(settings)
+        self._before, self._waited = _read_state(settings)
         self._rotation = Rotation(
             settings.members(), following.rise, following.fall, following.fail_open_share, self._before
         )
@@ -68,8 +70,11 @@ class Gateway:
         self._circuit = Circuit(settings.members(), settings.circuit)
         self._doubted: tuple[str, ...] = ()
         self._gathering = Gathering(following.gather_seconds)
+        self._warmth = Warmth(settings.models, following.warm_seconds)
         self._loaded: Treatments = {}
+        self._waiting: Models = {}
         self._told: dict[str, tuple[str, ...]] = {}
+        self._unserved: tuple[tuple[str, str], ...] = ()
         self._heard = asyncio.Event()
 
     async def follow(self) -> None:
@@ -90,9 +95,9 @@ class Gateway:
 
     async def _remember(self) -> None:
         """Know what nginx works with, so that no node hears another word because this program was started anew."""
-        text = upstreams.live(self._declared, self._before)
+        text = upstreams.live(self._declared, self._before, self._waited)
         if self._before and self._nginx.read() == text and await self._nginx.has_loaded(text):
-            self._loaded = self._before
+            self._loaded, self._waiting = self._before, self._waited
 
     async def _follow(self, node: str) -> None:
         """Ask one node for ever, at the same moments as all others."""
@@ -112,6 +117,7 @@ class Gateway:
         )
         self._rotation.hear(node, heard)
         self._page.hear(node, heard)
+        self._warmth.hear(node, heard)
         if not heard.silence:
             serving = [service for service, up in heard.services.items() if up]
             self._circuit.hear(node, heard.failing, serving, time.monotonic())
@@ -133,22 +139,28 @@ class Gateway:
             wanted = self._rotation.treatments()
             waiting = wanted != self._loaded or self._nginx.is_touched()
             urgent = is_urgent(self._loaded, wanted)
-            if self._gathering.is_due(time.monotonic(), waiting=waiting, urgent=urgent):
+            now = time.monotonic()
+            # Whom a node waits behind changes with rotation, too; alone it is never worth a reload before its time.
+            warmer = self._warmth.is_due(now) and self._warmth.waiting(wanted) != self._waiting
+            if self._gathering.is_due(now, waiting=waiting, urgent=urgent) or warmer:
                 await self._settle()
 
     async def _settle(self) -> None:
         """Let nginx work with the treatments of this moment, and nothing else."""
         wanted = self._rotation.treatments()
-        text = upstreams.live(self._declared, wanted)
+        waiting = self._warmth.waiting(wanted)
+        text = upstreams.live(self._declared, wanted, waiting)
         self._tell(wanted)
+        self._tell_models(wanted, waiting)
         try:
             if self._nginx.read() != text or not await self._nginx.has_loaded(text):
                 await self._nginx.load(text)
+                self._warmth.told(time.monotonic())
         except (FailedError, OSError) as error:
             progress(f"nginx keeps the upstreams it has: {error}")
             await asyncio.sleep(RETRY_SECONDS)
             return
-        self._loaded = wanted
+        self._loaded, self._waiting = wanted, waiting
         self._write_state()
 
     def _tell(self, wanted: Treatments) -> None:
@@ -156,6 +168,18 @@ class Gateway:
             member = self._rotation.members[service][node]
             if self._loaded or treatment != "in":
                 progress(f"{service} on {node}: {treatment}{f' ({member.why})' if member.why else ''}")
+
+    def _tell_models(self, wanted: Treatments, waiting: Models) -> None:
+        """Say which models nobody is left for, and who waits behind those that have one loaded."""
+        gone = list(unserved(self._settings.models, wanted))
+        for service, model, nodes in gone:
+            if (service, model) not in self._unserved:
+                progress(f"{service}: nobody is left for {model}, which {', '.join(nodes)} declared")
+        self._unserved = tuple((service, model) for service, model, _ in gone)
+        for service, models in waiting.items():
+            for model, nodes in models.items():
+                if self._waiting.get(service, {}).get(model) != nodes:
+                    progress(f"{service}: {', '.join(nodes)} wait behind those that have {model} loaded")
 
     def _tell_held(self) -> None:
         """Say once that nodes which look down are kept, and once that this is over."""
@@ -193,17 +217,23 @@ class Gateway:
             },
             "held": {service: nodes for service, nodes in self._rotation.held.items() if nodes},
             "circuit": self._doubted,
+            "waiting": self._waiting,
+            "unserved": self._unserved,
         }
         files.write(self._settings.state, (json.dumps(state, indent=2, sort_keys=True) + "\n").encode())
 
 
-def _read_state(settings: GatewaySettings) -> Treatments:
-    """Return how nodes were treated before this program was started anew; nothing after a reboot."""
+def _read_state(settings: GatewaySettings) -> tuple[Treatments, Models]:
+    """Return how nodes were treated before this program was started anew, and who waited; nothing after a reboot."""
     try:
-        known: Treatments = json.loads(settings.state.read_bytes())["rotation"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return {}
-    return known
+        known = json.loads(settings.state.read_bytes())
+        waiting = {
+            service: {model: tuple(nodes) for model, nodes in models.items()}
+            for service, models in known.get("waiting", {}).items()
+        }
+        return known["rotation"], waiting
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, {}
 
 
 def _notify(text: str) -> None:

@@ -108,6 +108,7 @@ def _heard(answer: Any) -> Heard:  # noqa: ANN401 - JSON is anything
         generation=str(answer.get("generation") or ""),
         in_flight={str(name): count for name, count in _mapping(answer, "in_flight") if _is_count(count)},
         out={border.words(str(name)): border.words(str(why)) for name, why in _mapping(answer, "out")},
+        warm={str(name): tuple(map(str, said)) for name, said in _mapping(answer, "warm") if isinstance(said, list)},
     )
 
 

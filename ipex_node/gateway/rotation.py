@@ -33,6 +33,7 @@ class Heard:
         generation: What is current there.
         in_flight: Service to the requests it works on.
         out: Condemned service to the reason.
+        warm: Service to its models that are loaded; a service is missing where the node does not know.
     """
 
     reason: str = ""
@@ -42,6 +43,7 @@ class Heard:
     generation: str = ""
     in_flight: Mapping[str, int] = field(default_factory=dict)
     out: Mapping[str, str] = field(default_factory=dict)
+    warm: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass

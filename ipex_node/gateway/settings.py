@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ipex_node.gateway.warmth import Models
     from ipex_node.paths import Paths
 
 SETTINGS = "/etc/ipex/gateway.json"
@@ -43,6 +44,7 @@ class Following:
         fall: Questions in a row without a good answer that take it out.
         fail_open_share: If more than this share of a service's nodes look down at once, none is taken out.
         gather_seconds: How long a node's return waits for others, so that one reload serves them all.
+        warm_seconds: Least time from a reload to one that only follows which models are loaded where.
     """
 
     interval_seconds: float
@@ -50,6 +52,7 @@ class Following:
     fall: int
     fail_open_share: float
     gather_seconds: float
+    warm_seconds: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class GatewaySettings:
         fleet: The front page's live data, which this program writes.
         pid: nginx' pid file.
         nodes: Node to what is known of it.
+        models: Service to model to the nodes that declare it; only services whose requests are told apart.
         following: How closely they are followed.
         circuit: When a check that fails on many of them is doubted.
         front_page: What the front page's live data are made of.
@@ -113,6 +117,7 @@ class GatewaySettings:
     fleet: Path
     pid: Path
     nodes: Mapping[str, Backend]
+    models: Models
     following: Following
     circuit: Limits
     front_page: FrontPage
@@ -150,6 +155,10 @@ def _settings(paths: Paths, raw: dict[str, Any]) -> GatewaySettings:
         nodes={
             name: Backend(one["address"], int(one["port"]), tuple(one["services"]))
             for name, one in raw["nodes"].items()
+        },
+        models={
+            service: {model: tuple(nodes) for model, nodes in models.items()}
+            for service, models in raw["models"].items()
         },
         following=Following(**raw["rotation"]),
         circuit=Limits(**raw["circuit"]),
