@@ -20,7 +20,7 @@ RECORDED = Path(__file__).parents[1] / "gateway_logs"
 ALLOWED = {
     *("time_iso8601", "request_id", "status", "body_bytes_sent", "request_time", "request_completion"),
     *("upstream_connect_time", "upstream_header_time", "upstream_response_time"),
-    *("ipex_by", "ipex_caller", "ipex_service", "ipex_node", "ipex_call"),
+    *("ipex_by", "ipex_caller", "ipex_service", "ipex_node", "ipex_call", "ipex_model"),
 }
 
 

@@ -152,7 +152,14 @@ def test_bad_groups_are_refused(write: Write, more: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("rise", 0), ("fall", 0), ("fail_open_share", 0.0), ("fail_open_share", 1.5), ("gather_seconds", -1)],
+    [
+        ("rise", 0),
+        ("fall", 0),
+        ("fail_open_share", 0.0),
+        ("fail_open_share", 1.5),
+        ("gather_seconds", -1),
+        ("warm_seconds", 0),
+    ],
 )
 def test_a_rotation_that_makes_no_sense_is_refused(write: Write, key: str, value: float) -> None:
     """A gateway that never lets a node rise, or doubts itself at nothing, is a slip of the pen."""

@@ -26,6 +26,8 @@ DECLARED = """map $host $ipex_upstreams {
 }
     server 127.0.0.1:11434; # gpu-01 ollama new
     server 127.0.0.2:11434; # gpu-02 ollama new
+    server 127.0.0.1:11434; # gpu-01 ollama new big 4
+    server 127.0.0.2:11434; # gpu-02 ollama new big 4
 """
 READY = {"ready": True, "reason": "", "services": {"ollama": True}}
 DRAINS = {"ready": False, "reason": "draining: new disk", "services": {"ollama": True}}
@@ -41,6 +43,7 @@ class Machine:
         refuses: Whether nginx -t refuses the next file.
         takes_up: Whether nginx reads the file when it is told to.
         reloads: How often it was told to.
+        warm_seconds: Least time between reloads for warmth alone.
     """
 
     def __init__(self, root: Path) -> None:
@@ -51,6 +54,7 @@ class Machine:
         self.refuses = False
         self.takes_up = True
         self.reloads = 0
+        self.warm_seconds = 0.2
         self.ports: dict[str, int] = {}
 
     @property
@@ -58,6 +62,7 @@ class Machine:
         """The gateway's settings, with this machine's ports, and twenty questions a second."""
         places = {name: f"/{name}" for name in ("declared", "live", "candidate", "check", "state", "fleet", "pid")}
         following = {"interval_seconds": 0.05, "rise": 2, "fall": 2, "fail_open_share": 0.5, "gather_seconds": 0.1}
+        following["warm_seconds"] = self.warm_seconds
         agents = {name: self.ports[name] for name in ("gpu-01", "gpu-02")}
         raw = {
             "gateway": "gateway-01",
@@ -65,6 +70,7 @@ class Machine:
             "question": "/ipex-upstreams",
             "paths": places,
             "rotation": following,
+            "models": {"ollama": {"big": ["gpu-01", "gpu-02"]}},
             "circuit": {"share": 0.5, "nodes": 2},
             "front_page": {
                 "environment": "lab",
@@ -418,3 +424,70 @@ def test_missing_settings_say_what_to_do(tmp_path: Path) -> None:
     """On a machine that is no gateway yet the program says so."""
     with pytest.raises(FailedError, match="does not exist"):
         settings.load(Paths(tmp_path))
+
+
+def test_a_node_that_has_the_model_loaded_comes_first_and_no_reload_is_made_for_that_twice_in_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """News of warmth reaches nginx, but only so often; when the warm node leaves, the other waits for nobody."""
+    warm, cold = {**READY, "warm": {"ollama": ["big"]}}, {**READY, "warm": {"ollama": []}}
+
+    async def story(machine: Machine) -> None:
+        machine.warm_seconds = 0.5
+        machine.answers = {"gpu-01": cold, "gpu-02": cold}
+        async with _following(machine):
+            await _until(lambda: machine.reloads == 1)
+            begun = asyncio.get_running_loop().time()
+            machine.answers["gpu-01"] = warm
+            await _until(lambda: "127.0.0.2:11434 backup; # gpu-02 ollama new big 4" in machine.live)
+            waited = asyncio.get_running_loop().time() - begun
+            machine.answers["gpu-01"] = {**DRAINS, "warm": warm["warm"]}
+            await _until(lambda: "127.0.0.1:11434 down; # gpu-01 ollama new big 4" in machine.live)
+            both = machine.live
+            await _until(lambda: '"waiting": {}' in (machine.root / "state").read_text())
+
+        assert waited > 0.3
+        assert machine.reloads == 3
+        assert "backup" not in both
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+    assert "ollama: gpu-02 wait behind those that have big loaded" in capfd.readouterr().err
+
+
+def test_a_model_without_a_node_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """When the last node that declares it drains, the journal and the state name the model."""
+
+    async def story(machine: Machine) -> None:
+        async with _following(machine):
+            await _until((machine.root / "state").exists)
+            machine.answers = {"gpu-01": DRAINS, "gpu-02": DRAINS}
+            await _until(lambda: '"big"' in (machine.root / "state").read_text())
+            await asyncio.sleep(0.3)
+
+        assert json.loads((machine.root / "state").read_bytes())["unserved"] == [["ollama", "big"]]
+
+    _in_machine(tmp_path, monkeypatch, story)
+
+    assert capfd.readouterr().err.count("ollama: nobody is left for big, which gpu-01, gpu-02 declared") == 1
+
+
+def test_a_program_started_anew_knows_who_waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own restart costs no reload, whoever has a model loaded."""
+
+    async def story(machine: Machine) -> None:
+        machine.answers["gpu-01"] = {**READY, "warm": {"ollama": ["big"]}}
+        machine.answers["gpu-02"] = {**READY, "warm": {"ollama": []}}
+        async with _following(machine):
+            await _until((machine.root / "state").exists)
+            assert "backup" in machine.live
+        before = machine.reloads
+        machine.questions.clear()
+        async with _following(machine):
+            await _until(lambda: len(machine.questions) > 8)
+
+        assert machine.reloads == before == 1
+
+    _in_machine(tmp_path, monkeypatch, story)

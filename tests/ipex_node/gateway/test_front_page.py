@@ -31,7 +31,15 @@ def _settings(root: Path, port: int = 1, monitors: Iterable[int] = (), **page: A
         "port": 1,
         "question": "/q",
         "paths": {name: f"/{name}" for name in places},
-        "rotation": {"interval_seconds": 1, "rise": 2, "fall": 2, "fail_open_share": 0.5, "gather_seconds": 1},
+        "rotation": {
+            "interval_seconds": 1,
+            "rise": 2,
+            "fall": 2,
+            "fail_open_share": 0.5,
+            "gather_seconds": 1,
+            "warm_seconds": 60,
+        },
+        "models": {},
         "circuit": {"share": 0.5, "nodes": 2},
         "front_page": {
             "environment": "lab",

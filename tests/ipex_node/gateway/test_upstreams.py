@@ -43,7 +43,9 @@ def test_a_node_without_ollama_is_down_in_its_upstream(declared: str) -> None:
     """A server is marked down and never removed."""
     line = "server 203.0.113.12:11434 max_fails=2 fail_timeout=10s down; # gpu-02 ollama new"
 
-    assert _changes(declared, "out", "ollama") == _changes(declared, "draining", "ollama") == {line}
+    models = {f"{line} {model} 4" for model in ("tinyllama", "gemma3:27b")}
+
+    assert _changes(declared, "out", "ollama") == _changes(declared, "draining", "ollama") == {line, *models}
 
 
 def test_a_draining_node_keeps_its_sessions_but_gets_no_new_work(declared: str) -> None:
@@ -68,7 +70,7 @@ def test_every_server_of_the_declared_text_can_be_taken_out(declared: str) -> No
     text = upstreams.live(declared, {"ollama": out, "comfyui": out})
     servers = [line for line in text.splitlines() if line.strip().startswith("server ")]
 
-    assert len(servers) == 3 + 3 + 9
+    assert len(servers) == 3 + (2 + 3) + 3 + 9
     assert all(" down;" in line for line in servers)
 
 
