@@ -68,6 +68,16 @@ class Gateway:
         time.sleep(0.5)  # until it watches
         return future
 
+    def await_warm(self) -> None:
+        """Load the model on every node for longer than a test: who has it loaded brings no reload then."""
+        question = json.dumps({"model": "tinyllama", "keep_alive": "30m"})
+        for node in self.lab.gpus:
+            self.lab.output(node, f"curl -sf http://127.0.0.1:11434/api/generate -d '{question}'")
+            self.lab.output(node, "systemctl restart ipex-traffic")
+        warm = 'curl -s http://127.0.0.1:9090/ready | grep -c \'"warm": {"ollama": \\["tinyllama"\' || true'
+        _await(lambda: {self.lab.output(node, warm) for node in self.lab.gpus} == {"1"}, 20)
+        self.lab.output(self.name, "systemctl restart ipex-gateway")
+
     def await_all(self) -> None:
         """Wait until every node is in rotation."""
         for node in self.lab.gpus:
@@ -223,6 +233,7 @@ def test_twenty_reloads_in_a_row_lose_nothing(gateway: Gateway, lab: Lab) -> Non
 
 def test_a_steady_fleet_costs_no_reload(gateway: Gateway, lab: Lab) -> None:
     """While nothing changes, nginx keeps its workers."""
+    gateway.await_warm()
     before = lab.output(gateway.name, "pgrep -u www-data -x nginx")
     time.sleep(5)
 
@@ -248,6 +259,7 @@ def test_all_nodes_silent_at_once_are_kept(gateway: Gateway, lab: Lab) -> None:
 def test_without_its_program_the_gateway_serves_on_and_the_program_comes_back(gateway: Gateway, lab: Lab) -> None:
     """Killed with a node drained, the program returns by itself, tells nobody otherwise, and nginx serves all along."""
     node = lab.gpus[2]
+    gateway.await_warm()
     watch = gateway.watch(node, "out")
     with _drained(lab, node):
         watch.result()
