@@ -78,7 +78,7 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         connections=gateway_metrics.CONNECTIONS,
         page=front_page.places(_PLACES["fleet"]),
         **gateway_access.server_settings(gateway, fleet),
-        models=_routed(fleet),
+        models=gateway_models.upstreams(fleet),
         reading=gateway_models.READING,
     )
     return (
@@ -98,21 +98,10 @@ def _upstreams(fleet: Fleet) -> File:
         nodes=fleet.with_role("gpu_nodes"),
         services=[(service, fleet.backends(service.name)) for service in fleet.services()],
         begins=_BEGINS_WORK,
-        models=_routed(fleet),
+        models=gateway_models.upstreams(fleet),
         live=_PLACES["live"],
     )
     return File(_PLACES["declared"], content)
-
-
-def _routed(fleet: Fleet) -> dict[str, list[dict[str, Any]]]:
-    """Service to its models, each with its upstream and the nodes behind that; none where there is no choice."""
-    return {
-        service.name: [
-            {"name": model, "upstream": f"{service.name}-model-{place}", "nodes": nodes}
-            for place, (model, nodes) in enumerate(models.routed(fleet, service.name).items(), 1)
-        ]
-        for service in fleet.services()
-    }
 
 
 def _rotation(name: str, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:

@@ -53,7 +53,7 @@ def test_where_all_declare_one_model_nothing_is_read_and_nothing_is_chosen(examp
 def test_a_request_for_a_model_begins_at_nodes_that_declare_it(example: Fleet) -> None:
     """Its upstream has these nodes, and no other."""
     text = _file(example, "upstreams")
-    upstream = re.search(r'"gemma3:27b" (\S+);', text)
+    upstream = re.search(r'"gemma3:27b" (ollama-\S+);', _file(example, "models"))
     assert upstream
     block = text[text.index(f"upstream {upstream[1]} {{") :].split("}")[0]
 
@@ -105,3 +105,15 @@ def test_a_read_name_reaches_the_log_only_where_data_have_it(example: Fleet) -> 
         '"tinyllama"': '"tinyllama"',
         '"tinyllama:latest"': '"tinyllama"',
     }
+
+
+def test_the_upstreams_are_checked_alone_and_so_name_no_variable_of_other_files(example: Fleet) -> None:
+    """`ipex-node gateway` lets nginx check them by themselves: what is declared elsewhere would be unknown there."""
+    text = _file(example, "upstreams")
+    made = set(re.findall(r"^map .* \$(\w+) {", text, re.MULTILINE))
+    own = {"host", "upstream_addr", "request_method", "request_uri"}
+    used = {
+        name for line in re.findall(r"^map (.*) \$\w+ {", text, re.MULTILINE) for name in re.findall(r"\$(\w+)", line)
+    }
+
+    assert {name for name in used if not name.startswith("cookie_")} <= made | own
