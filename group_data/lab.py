@@ -11,8 +11,8 @@ secrets = {"file": "/var/lib/ipex-lab/secrets.age", "identity": "/var/lib/ipex-l
 
 # The lab's own flake, packed by `python -m lab up`; `python -m lab.pin` prints the pin.
 flake = {
-    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-8c1f6a00.tar.gz",
-    "nar_hash": "sha256-jB9qAJX8Zmv7vH4aGziTHgu397CmdW4t4qApzmg455c=",
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-daf6131b.tar.gz",
+    "nar_hash": "sha256-2vYTG2awdtZy+NRmXVX+1EZqzSBHNhEl1oYcRQyOj/E=",
 }
 
 # The lab has no route to a binary cache, and builds its three small packages itself.

@@ -74,8 +74,9 @@ class Lab:
         """How to reach a node."""
         return nodes.find(name)
 
-    def push(self, node: str, source: Path, target: str) -> None:
-        """Copy a directory's contents onto a node, with modes."""
-        packed = subprocess.run(["tar", "-C", source, "-cf", "-", "."], capture_output=True, check=True).stdout
+    def push(self, node: str, source: Path, target: str, *options: str) -> None:
+        """Copy a directory's contents onto a node, with modes; options are tar's, for what is left out."""
+        command = ["tar", "-C", str(source), *options, "-cf", "-", "."]
+        packed = subprocess.run(command, capture_output=True, check=True).stdout
         command = [*keys.ssh_command(self.node(node).address), f"mkdir -p {target} && tar -C {target} -xpf -"]
         subprocess.run(command, input=packed, capture_output=True, check=True, timeout=60)

@@ -29,6 +29,20 @@ _PLACES = {
 # What of an engine's API begins work, behind POST and the route's path; for other engines every POST does.
 # Source: ComfyUI's server.py, which serves each route with and without /api.
 _BEGINS_WORK = {"comfyui": r"(api/)?(prompt|upload/(image|mask))(\?|$)"}
+# What an engine's web interface may load and do: it evaluates code and makes workers of blobs, but asks no other server
+# for anything, and is shown in nobody else's frame.
+_PAGES = {
+    "comfyui": {
+        "Content-Security-Policy": (
+            "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
+            "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
+            "font-src 'self' data:; connect-src 'self' blob: data:; object-src 'none'; base-uri 'self'; "
+            "form-action 'self'; frame-ancestors 'self'"
+        ),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+    },
+}
 
 
 def part(node: Node, gateway: Gateway, fleet: Fleet) -> Part:
@@ -80,6 +94,7 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         **gateway_access.server_settings(gateway, fleet),
         models=gateway_models.upstreams(fleet),
         reading=gateway_models.READING,
+        pages=_PAGES,
     )
     return (
         File(

@@ -115,6 +115,23 @@ class Page:
         kinds = {"Runtime.exceptionThrown", "Log.entryAdded"}
         return [json.dumps(event["params"]) for event in self._events if event["method"] in kinds]
 
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What it has asked for, websockets too: method (GET for those) and url."""
+        asked = [event["params"]["request"] for event in self._told("Network.requestWillBeSent")]
+        sockets = [event["params"] for event in self._told("Network.webSocketCreated")]
+        return [*asked, *({"method": "GET", "url": socket["url"]} for socket in sockets)]
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """What it has been answered, websockets too: status and headers by lower-case name, url where it was told."""
+        told = [*self._told("Network.responseReceived"), *self._told("Network.webSocketHandshakeResponseReceived")]
+        found = [event["params"]["response"] for event in told]
+        return [{**one, "headers": {name.lower(): text for name, text in one["headers"].items()}} for one in found]
+
+    def _told(self, method: str) -> list[dict[str, Any]]:
+        return [event for event in self._events if event["method"] == method]
+
     def open(
         self,
         url: str,
@@ -125,7 +142,7 @@ class Page:
         headers: dict[str, str] | None = None,
     ) -> None:
         """Load an address, as wide as told and with these headers, and wait until it is whole."""
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=844, deviceScaleFactor=1, mobile=width < 600
@@ -138,6 +155,12 @@ class Page:
         self.command("Emulation.setScriptExecutionDisabled", value=not script)
         self.command("Page.navigate", url=url)
         self.until(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
+
+    def reload(self) -> None:
+        """Load the page anew."""
+        self.value("window.before = true")
+        self.command("Page.reload")
+        self.until("!window.before && document.readyState === 'complete'")
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Give a command and return its result."""

@@ -1,34 +1,56 @@
 """The node classes the lab's ComfyUI knows, and what its validate_prompt (execution.py) refuses."""
 
+from dataclasses import dataclass
+
 from .http import HttpError
 
 Prompt = dict[str, dict[str, object]]
 
-# Class name: (inputs that must be there, whether it is an output node).
-CLASSES: dict[str, tuple[tuple[str, ...], bool]] = {
-    "CheckpointLoaderSimple": (("ckpt_name",), False),
-    "CLIPTextEncode": (("text", "clip"), False),
-    "EmptyImage": (("width", "height", "batch_size", "color"), False),
-    "EmptyLatentImage": (("width", "height", "batch_size"), False),
-    "KSampler": (
-        (
-            "model",
-            "seed",
-            "steps",
-            "cfg",
-            "sampler_name",
-            "scheduler",
-            "positive",
-            "negative",
-            "latent_image",
-            "denoise",
-        ),
-        False,
+_WIDTH = ("INT", {"default": 64, "min": 16, "max": 4096})
+_COUNT = ("INT", {"default": 1, "min": 0, "max": 1 << 32})
+_PART = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 100.0})
+_WORDS = ("STRING", {"multiline": True})
+
+
+@dataclass(frozen=True)
+class NodeClass:
+    """One class of nodes.
+
+    Attributes:
+        inputs: each with its type, or its type and options, as /object_info has them; all must be there.
+        outputs: types.
+        shown: whether it is an output node.
+    """
+
+    inputs: dict[str, object]
+    outputs: tuple[str, ...] = ()
+    shown: bool = False
+
+
+CLASSES: dict[str, NodeClass] = {
+    "CheckpointLoaderSimple": NodeClass({"ckpt_name": (["lab.safetensors"],)}, ("MODEL", "CLIP", "VAE")),
+    "CLIPTextEncode": NodeClass({"text": _WORDS, "clip": ("CLIP",)}, ("CONDITIONING",)),
+    "EmptyImage": NodeClass({"width": _WIDTH, "height": _WIDTH, "batch_size": _COUNT, "color": _COUNT}, ("IMAGE",)),
+    "EmptyLatentImage": NodeClass({"width": _WIDTH, "height": _WIDTH, "batch_size": _COUNT}, ("LATENT",)),
+    "KSampler": NodeClass(
+        {
+            "model": ("MODEL",),
+            "seed": _COUNT,
+            "steps": _COUNT,
+            "cfg": _PART,
+            "sampler_name": (["euler"],),
+            "scheduler": (["normal"],),
+            "positive": ("CONDITIONING",),
+            "negative": ("CONDITIONING",),
+            "latent_image": ("LATENT",),
+            "denoise": _PART,
+        },
+        ("LATENT",),
     ),
-    "LoadImage": (("image",), False),
-    "PreviewImage": (("images",), True),
-    "SaveImage": (("images", "filename_prefix"), True),
-    "VAEDecode": (("samples", "vae"), False),
+    "LoadImage": NodeClass({"image": (["example.png"], {"image_upload": True})}, ("IMAGE", "MASK")),
+    "PreviewImage": NodeClass({"images": ("IMAGE",)}, shown=True),
+    "SaveImage": NodeClass({"images": ("IMAGE",), "filename_prefix": ("STRING", {"default": "ComfyUI"})}, shown=True),
+    "VAEDecode": NodeClass({"samples": ("LATENT",), "vae": ("VAE",)}, ("IMAGE",)),
 }
 
 
@@ -36,14 +58,19 @@ def object_info(only: str | None = None) -> dict[str, object]:
     """Return what /object_info says, of one class or of all."""
     return {
         name: {
-            "input": {"required": {one: ["*", {}] for one in inputs}},
-            "output_node": output,
+            "input": {"required": found.inputs},
+            "input_order": {"required": list(found.inputs)},
+            "output": found.outputs,
+            "output_name": found.outputs,
+            "output_is_list": [False] * len(found.outputs),
+            "output_node": found.shown,
             "name": name,
             "display_name": name,
+            "description": "",
             "category": "lab",
             "python_module": "nodes",
         }
-        for name, (inputs, output) in CLASSES.items()
+        for name, found in CLASSES.items()
         if only in {None, name}
     }
 
@@ -63,7 +90,7 @@ def validated(document: dict[str, object]) -> Prompt:
     if wrong:
         node, problem = next(iter(wrong.items()))
         raise _refusal(str(problem["type"]), str(problem["message"]), f"Node ID '#{node}'", _node_errors(prompt, wrong))
-    if not any(CLASSES[node["class_type"]][1] for node in prompt.values()):
+    if not any(CLASSES[str(node["class_type"])].shown for node in prompt.values()):
         raise _refusal("prompt_no_outputs", "Prompt has no outputs")
     return prompt
 
@@ -81,7 +108,7 @@ def _problem(content: object) -> dict[str, object] | None:
             "message": f"Node '{class_type}' not found. The custom node may not be installed.",
         }
     given = content.get("inputs")
-    missing = [one for one in CLASSES[class_type][0] if not isinstance(given, dict) or one not in given]
+    missing = [one for one in CLASSES[class_type].inputs if not isinstance(given, dict) or one not in given]
     if missing:
         return {
             "type": "required_input_missing",

@@ -35,7 +35,7 @@ class Job:
 
     def listed(self) -> list[object]:
         """Return the job as /queue and /history list it."""
-        outputs = [node for node, content in self.prompt.items() if CLASSES[str(content["class_type"])][1]]
+        outputs = [node for node, content in self.prompt.items() if CLASSES[str(content["class_type"])].shown]
         return [self.number, self.prompt_id, self.prompt, self.extra, outputs]
 
 
@@ -63,7 +63,12 @@ class PromptQueue:
         client = str(document.get("client_id") or "")
         identifier = str(document.get("prompt_id") or uuid.uuid4())
         # server.py, POST /prompt: whatever the client sent under create_time is replaced.
-        extra = {"client_id": client, "create_time": int(time.time() * 1000)}
+        given = document.get("extra_data")
+        extra = {
+            **(given if isinstance(given, dict) else {}),
+            "client_id": client,
+            "create_time": int(time.time() * 1000),
+        }
         job = Job(-self._numbers if front else self._numbers, identifier, prompt, client, extra)
         (self.pending.appendleft if front else self.pending.append)(job)
         self._added.set()

@@ -8,11 +8,12 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import faults
+from .comfyui_front_end import FrontEnd, Route
+from .comfyui_jobs import Jobs
 from .comfyui_nodes import object_info, validated
 from .comfyui_queue import PromptQueue
 from .http import HttpError, Request, Response, text
@@ -22,9 +23,11 @@ from .websocket import WebSocket, handshake
 
 IMITATED = "0.34.1"
 VRAM_BYTES = 16 * 1024**3
-PAGE = b"<!DOCTYPE html><title>ComfyUI</title><p>The lab's ComfyUI: its API without a picture worth seeing.\n"
-
-Route = Callable[[Request], Awaitable[Response]]
+# What its pages may load where --disable-api-nodes was given.
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self'; connect-src 'self' data:; frame-src 'self'; object-src 'self';"
+)
 
 
 class Routes:
@@ -37,10 +40,12 @@ class Routes:
         self._places = places
         self._chosen = chosen
         self._arguments = arguments
+        self._front_end = FrontEnd(chosen.front_end_root, places["user"])
+        jobs = Jobs(queue)
         self._routes: list[tuple[str, re.Pattern[str], Route]] = [
             (method, re.compile(pattern), route)
             for method, pattern, route in (
-                ("GET", "/", self._page),
+                *self._front_end.routes(),
                 ("GET", "/ws", self._ws),
                 ("GET", "/system_stats", self._system_stats),
                 ("GET", "/features", self._features),
@@ -57,6 +62,9 @@ class Routes:
                 ("POST", "/history", self._change_history),
                 ("GET", "/view", self._view),
                 ("POST", "/upload/image", self._upload),
+                ("GET", "/jobs", jobs.index),
+                ("GET", "/jobs/([^/]+)", jobs.show),
+                ("POST", "/jobs/([^/]+)/cancel", jobs.cancel),
             )
         ]
 
@@ -64,6 +72,12 @@ class Routes:
         """Answer one request."""
         if not self._chosen.enable_cors_header and foreign(request):
             raise HttpError(403)
+        response = await self._answer(request)
+        if self._chosen.disable_api_nodes:
+            response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    async def _answer(self, request: Request) -> Response:
         path = request.path.removeprefix("/api") if request.path.startswith("/api/") else request.path
         matches = [(m, found, route) for m, pattern, route in self._routes if (found := pattern.fullmatch(path))]
         method = "GET" if request.method == "HEAD" else request.method
@@ -73,6 +87,8 @@ class Routes:
                 return await route(request)
         if matches:
             return text("405: Method Not Allowed", 405)
+        if method == "GET" and (found_file := self._front_end.file(path)):
+            return found_file
         return text("404: Not Found", 404)
 
     def device(self) -> dict[str, object]:
@@ -89,9 +105,6 @@ class Routes:
             "torch_vram_total": 0,
             "torch_vram_free": 0,
         }
-
-    async def _page(self, _request: Request) -> Response:
-        return Response(PAGE, content_type="text/html")
 
     async def _system_stats(self, _request: Request) -> Response:
         system = {
