@@ -17,6 +17,8 @@ from ipex_node import websocket
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 _SECONDS = 30
+_LIFE_SECONDS = 300
+"""How long a page may be open."""
 
 
 def program() -> str | None:
@@ -96,7 +98,7 @@ class Page:
 
     def __init__(self, port: int, target: str) -> None:
         address, path = ("127.0.0.1", port), f"/devtools/page/{target}"
-        self._line = websocket.connect(address, path, {}, time.monotonic() + _SECONDS)
+        self._line = websocket.connect(address, path, {}, time.monotonic() + _LIFE_SECONDS)
         self._number = 0
         self._events: list[dict[str, Any]] = []
 
@@ -132,7 +134,7 @@ class Page:
     def _told(self, method: str) -> list[dict[str, Any]]:
         return [event for event in self._events if event["method"] == method]
 
-    def open(
+    def open(  # noqa: PLR0913 - each by name, and none is needed
         self,
         url: str,
         *,
@@ -140,8 +142,12 @@ class Page:
         dark: bool = False,
         script: bool = True,
         headers: dict[str, str] | None = None,
+        login: tuple[str, str] | None = None,
     ) -> None:
-        """Load an address, as wide as told and with these headers, and wait until it is whole."""
+        """Load an address, as wide as told and with these headers, and wait until it is whole.
+
+        A login, name and password, is what a person types where the server asks for one; the browser keeps it.
+        """
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.command(f"{domain}.enable")
         self.command(
@@ -153,14 +159,39 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
         self.command("Emulation.setScriptExecutionDisabled", value=not script)
-        self.command("Page.navigate", url=url)
+        self._navigate(url, login)
         self.until(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
 
+    def _navigate(self, url: str, login: tuple[str, str] | None) -> None:
+        if login is None:
+            self.command("Page.navigate", url=url)
+            return
+        self.command("Fetch.enable", handleAuthRequests=True, patterns=[{"resourceType": "Document"}])
+        navigation = self._send("Page.navigate", url=url)
+        while (said := json.loads(self._line.receive())).get("id") != navigation:
+            if said.get("method") == "Fetch.requestPaused":
+                self._send("Fetch.continueRequest", requestId=said["params"]["requestId"])
+            elif said.get("method") == "Fetch.authRequired":
+                answer = {"response": "ProvideCredentials", "username": login[0], "password": login[1]}
+                self._send(
+                    "Fetch.continueWithAuth", requestId=said["params"]["requestId"], authChallengeResponse=answer
+                )
+            elif "method" in said:
+                self._events.append(said)
+        self.command("Fetch.disable")
+
+    def _send(self, method: str, **parameters: Any) -> int:
+        """Give a command without waiting for its result, and return its number."""
+        self._number += 1
+        self._line.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
+        return self._number
+
     def reload(self) -> None:
-        """Load the page anew."""
-        self.value("window.before = true")
-        self.command("Page.reload")
-        self.until("!window.before && document.readyState === 'complete'")
+        """Load the page anew, and wait until it is whole."""
+        self._send("Page.reload")
+        while (said := json.loads(self._line.receive())).get("method") != "Page.loadEventFired":
+            if "method" in said:
+                self._events.append(said)
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Give a command and return its result."""
@@ -202,4 +233,5 @@ def _ask(
             assert "error" not in said, f"{method}: {said}"
             result: dict[str, Any] = said["result"]
             return result
-        events.append(said)
+        if "method" in said:
+            events.append(said)

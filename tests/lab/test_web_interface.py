@@ -16,12 +16,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lab import gateways
+from tests.front_page import browser
 from tests.front_page.browser import Browser, Page
 from tests.lab_fleet import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("interface"), pytest.mark.timeout(180)]
 
-GATEWAY = "http://198.18.0.21"
+ADDRESS = "198.18.0.21"
+GATEWAY = f"https://{gateways.name()}"
 PATH = "/comfyui/"
 FILES = "/lab/front-end"
 # Files that a user has not made yet, templates that are a package of their own: the interface asks and takes a no.
@@ -77,9 +80,19 @@ def interface(lab: Lab) -> Iterator[None]:
 
 
 @pytest.fixture
-def page(running: Browser) -> Iterator[Page]:
-    """The interface, open in a browser that was never there before, and ready."""
-    with running.page(f"{GATEWAY}{PATH}") as found:
+def visitor(running: Browser) -> Iterator[Browser]:  # noqa: ARG001 - there is one
+    """A browser that was never there before."""
+    # That the certificate is good is for other tests: here is no list of trusted ones to put the lab's CA into.
+    flags = [f"--host-resolver-rules=MAP {gateways.name()} {ADDRESS}", "--ignore-certificate-errors"]
+    with Browser(str(browser.program()), *flags) as found:
+        yield found
+
+
+@pytest.fixture
+def page(visitor: Browser) -> Iterator[Page]:
+    """The interface, ready for a person who has typed name and password."""
+    login = (gateways.VIEWER, (gateways.KEYS / f"{gateways.VIEWER}.password").read_text().strip())
+    with visitor.page(f"{GATEWAY}{PATH}", login=login) as found:
         found.until(READY, 60)
         yield found
 
@@ -166,10 +179,10 @@ def test_a_picture_and_a_workflow_are_kept_on_the_node(page: Page) -> None:
     assert len(_nodes(page)) == 1
 
 
-def test_the_page_of_another_site_gets_in_nowhere(running: Browser) -> None:
+def test_the_page_of_another_site_gets_in_nowhere(visitor: Browser, page: Page) -> None:
     """A page of another origin can neither queue a prompt nor open the websocket, whoever looks at it."""
-    with Elsewhere() as elsewhere, running.page(elsewhere.url) as page:
-        socket = page.value(
+    with Elsewhere() as elsewhere, visitor.page(elsewhere.url) as other:
+        socket = other.value(
             f"""new Promise((done) => {{
                 const socket = new WebSocket({json.dumps(GATEWAY.replace("http", "ws") + PATH + "ws")});
                 socket.onopen = () => done('open');
@@ -177,8 +190,9 @@ def test_the_page_of_another_site_gets_in_nowhere(running: Browser) -> None:
             }})"""
         )
         options = {"method": "POST", "mode": "no-cors", "credentials": "include", "body": json.dumps(WORKFLOW)}
-        page.value(f"fetch('{GATEWAY}{PATH}api/prompt', {json.dumps(options)}).then(() => true)")
-        answers = [answer["status"] for answer in page.answers if _is_gateways(answer.get("url", ""))]
+        other.value(f"fetch('{GATEWAY}{PATH}api/prompt', {json.dumps(options)}).then(() => true)")
+        answers = [answer["status"] for answer in other.answers if _is_gateways(answer.get("url", ""))]
 
+    assert page.value(READY)
     assert socket == "refused"
     assert answers == [403]
