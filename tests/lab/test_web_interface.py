@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lab import gateways
+from lab.secrets import KEYS
 from tests.front_page import browser
 from tests.front_page.browser import Browser, Page
 from tests.lab_fleet import Lab
@@ -91,7 +92,7 @@ def visitor(running: Browser) -> Iterator[Browser]:  # noqa: ARG001 - there is o
 @pytest.fixture
 def page(visitor: Browser) -> Iterator[Page]:
     """The interface, ready for a person who has typed name and password."""
-    login = (gateways.VIEWER, (gateways.KEYS / f"{gateways.VIEWER}.password").read_text().strip())
+    login = (gateways.VIEWER, (KEYS / f"{gateways.VIEWER}.password").read_text().strip())
     with visitor.page(f"{GATEWAY}{PATH}", login=login) as found:
         found.until(READY, 60)
         yield found
