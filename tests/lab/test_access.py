@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -140,10 +141,14 @@ def test_old_protocols_are_refused(version: ssl.TLSVersion) -> None:
 
 def test_prometheus_is_behind_the_gateway() -> None:
     """Its page finds its own files, and its API answers."""
-    page = gateways.Connection(GATEWAY, gateways.VIEWER).ask("GET", "/prometheus/graph")
+    first = gateways.Connection(GATEWAY, gateways.VIEWER).ask("GET", "/prometheus/")
+    page = gateways.Connection(GATEWAY, gateways.VIEWER).ask("GET", first.headers["Location"])
+    scripts = re.findall(r'<script src="([^"]+)"', page.read().decode())
     answer = gateways.Connection(GATEWAY, gateways.VIEWER).ask("GET", "/prometheus/api/v1/query?query=up")
 
-    assert b'"/prometheus' in page.read() or page.status == 200
+    assert page.status == 200
+    assert scripts
+    assert {_status("GET", script, gateways.VIEWER) for script in scripts} == {200}
     assert json.load(answer)["status"] == "success"
 
 
