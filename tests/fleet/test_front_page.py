@@ -93,7 +93,7 @@ def test_the_page_asks_nobody_but_the_gateway(example: Fleet) -> None:
     for name in ("front-page.css", "front-page.js"):
         content = _content(example, name).replace("http://www.w3.org/2000/svg", "")
         assert not re.findall(r"https?:|url\(|@import|import\(", content)
-    assert server.count("Content-Security-Policy \"default-src 'self';") == 2
+    assert server.count("Content-Security-Policy \"default-src 'self'; base-uri 'none';") == 2
 
 
 def test_a_gateway_on_another_port_says_so(example: Fleet) -> None:
