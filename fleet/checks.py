@@ -7,23 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from fleet import (
-    access,
-    endpoints,
+    entrance,
     firewall,
     front_page,
     gateway_log,
     grafana,
     health,
-    limits,
     maintenance,
     models,
     monitoring,
     notifications,
     outlook,
     promises,
-    secrets,
     spelling,
-    tls,
     waves,
 )
 from fleet.cleanup import nonsense
@@ -227,26 +223,6 @@ def _rotation(fleet: Fleet) -> Iterator[Problem]:
                 yield Problem(node.name, f"gateway.rotation.{key} is {getattr(rotation, key)}", cure)
 
 
-def _access(fleet: Fleet) -> Iterator[Problem]:
-    gateways = [node for node in fleet.nodes if node.gateway]
-    for node in gateways:
-        if not node.gateway:
-            continue
-        found = [*tls.nonsense(node.gateway.tls), *limits.nonsense(node.gateway.limits)]
-        found += access.nonsense(node.access, tuple(node.gateway.limits.classes))
-        if node.access != gateways[0].access:
-            found.append(("access differs from the first gateway's", "Let in the same clients everywhere."))
-        yield from (Problem(node.name, *one) for one in found)
-    probe = fleet.secrets.get("probe.key")
-    if fleet.secrets.has(probe.name) and not re.fullmatch(secrets.KEY, probe.reveal()):
-        yield Problem(
-            "secrets", f"{probe.name} is no API key", "Make one: python -m tools.secrets (docs/operate/gateway.md)."
-        )
-    for service in fleet.services():
-        for what, cure in endpoints.nonsense(service.route.endpoints):
-            yield Problem(fleet.environment, f"services.{service.name}.route.endpoints: {what}", cure)
-
-
 def _front_page(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if node.gateway:
@@ -288,7 +264,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _cleanup,
     _notifications,
     _rotation,
-    _access,
+    entrance.problems,
     _front_page,
     _gateway_log,
     _firewall,

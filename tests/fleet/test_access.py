@@ -172,8 +172,8 @@ def test_bodies_are_judged_where_one_endpoint_does_two_things(example: Fleet) ->
 
 
 def _with(fleet: Fleet, **changes: object) -> Fleet:
-    node = dataclasses.replace(fleet["gateway-01"], **changes)  # type: ignore[arg-type]
-    return dataclasses.replace(fleet, nodes=tuple(node if one.name == node.name else one for one in fleet.nodes))
+    nodes = (dataclasses.replace(node, **changes) if node.gateway else node for node in fleet.nodes)  # type: ignore[arg-type]
+    return dataclasses.replace(fleet, nodes=tuple(nodes))
 
 
 def test_credentials_lie_where_nobody_else_reads_them(example: Fleet) -> None:
@@ -222,7 +222,7 @@ def test_clients_that_cannot_be_meant_are_refused(example: Fleet, clients: dict[
     """Each with its address."""
     found = [problem.what for problem in checks.run(_with(example, access=Access(clients)))]
 
-    assert len(found) == 1
+    assert len(set(found)) == 1
     assert found[0].startswith(address)
 
 
@@ -235,7 +235,7 @@ def test_limits_that_cannot_be_meant_are_refused(example: Fleet) -> None:
         problem.what for problem in checks.run(_with(example, gateway=dataclasses.replace(gateway, limits=limits)))
     ]
 
-    assert found == ["gateway.limits.address.requests_per_second is 0", "gateway.limits.body_seconds is 0"]
+    assert sorted(set(found)) == ["gateway.limits.address.requests_per_second is 0", "gateway.limits.body_seconds is 0"]
 
 
 def test_a_third_service_has_the_rows_of_its_data(example: Fleet) -> None:
