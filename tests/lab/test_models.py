@@ -17,6 +17,7 @@ BIG = "qwen3:30b"
 ONLY = "gpu-03"
 """The one node whose data declare it."""
 LIVE = "/var/lib/ipex-gateway/upstreams.conf"
+STATE = "/run/ipex-gateway/state.json"
 SPILL_AT = 4
 """services.ollama.route.spill_at of group_data/gpu_nodes.py."""
 
@@ -168,13 +169,15 @@ def test_the_last_node_of_a_model_that_drains_is_told(lab: Lab) -> None:
     """The gateway's journal names the model that is left without a node; the others go on."""
     lab.output(ONLY, "ipex-node drain --reason 'a test' --wait no")
     try:
-        words = f"nobody is left for {BIG}"
-        _await(lambda: words in lab.output(lab.gateway, "journalctl -u ipex-gateway -n 30 --no-pager -o cat"))
+        # Written when nginx works without the node.
+        _await(lambda: json.loads(lab.output(lab.gateway, f"cat {STATE}"))["unserved"] == [["ollama", BIG]])
+        said = lab.output(lab.gateway, "journalctl -u ipex-gateway --since -30s --no-pager -o cat")
         small = _ask(lab, "api/generate", _generate("tinyllama"))
         big = _ask(lab, "api/generate", _generate(BIG))
     finally:
         lab.output(ONLY, "ipex-node undrain")
 
+    assert f"nobody is left for {BIG}" in said
     assert small.status == 200
     # Not 404: the model exists, and will be there again.
     assert big.status == 502
