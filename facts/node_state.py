@@ -11,7 +11,7 @@ from fleet.observed import Observed
 from ipex_node.fitness.machine import Card, Machine, RenderNode
 
 # One line an answer, its kind first. PCI base class 03 is a display controller, vendor 8086 Intel. What is read here
-# ipex_node/fitness/inspection.py reads on the box: `stat` is the only process this starts, the whole takes a few ms.
+# ipex_node/fitness/inspection.py reads on the box; `stat` is the only process this needs, and the whole a few ms.
 _QUESTION = r"""
 . /etc/os-release; echo "distribution $ID:$VERSION_ID"
 while read -r key value _; do [ "$key" != MemTotal: ] || echo "memory $value"; done < "$2/meminfo"
@@ -36,7 +36,8 @@ if [ -e /run/systemd/container ]; then echo "clock container"
 elif [ -e /run/systemd/timesync/synchronized ]; then echo "clock synchronized"
 elif [ -e /run/chrony/chronyd.pid ] || [ -e /run/ntpd.pid ]; then echo "clock kept"
 else echo "clock adrift"; fi
-shift 3
+[ -z "$4" ] || ip -o address show to "$4" | sed -n '1s/.*/floating held/p'
+shift 4
 grep -o '"[^" #]*narHash=[^"#]*' /var/lib/ipex/current/manifest.json 2>/dev/null | sort -u | sed 's/^"/flake /'
 dpkg-query -W -f 'package ${db:Status-Status} ${Package}\n' "$@" 2>/dev/null
 [ ! -e /var/lib/ipex/lock ] || flock -n -s /var/lib/ipex/lock true || echo "busy with a change"
@@ -57,9 +58,11 @@ class NodeState(FactBase[Observed]):
 
     default = Observed
 
-    def command(self, sysfs: str, procfs: str, render_nodes: str, packages: tuple[str, ...]) -> StringCommand:
+    def command(
+        self, sysfs: str, procfs: str, render_nodes: str, packages: tuple[str, ...], floating: str = ""
+    ) -> StringCommand:
         """Ask everything in one command, so that a run that changes nothing asks once."""
-        arguments = [QuoteString(argument) for argument in (sysfs, procfs, render_nodes, *packages)]
+        arguments = [QuoteString(argument) for argument in (sysfs, procfs, render_nodes, floating, *packages)]
         return StringCommand("sh", "-c", QuoteString(_QUESTION), "ipex-question", *arguments)
 
     def process(self, output: list[str]) -> Observed:
@@ -78,6 +81,7 @@ class NodeState(FactBase[Observed]):
             ),
             flakes=tuple(unquote(flake) for flake in answers.get("flake", [])),
             is_busy="busy" in answers,
+            holds_floating="floating" in answers,
             status=_object(next((line for line in output if line.startswith("{")), "{}")),
             asked_from=_asked_from(answers.get("asked", [""])[0]),
             rotation_seen=rotation if isinstance(rotation, dict) else {},

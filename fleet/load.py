@@ -19,6 +19,7 @@ from fleet.access import Access
 from fleet.cleanup import Cleanup
 from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
+from fleet.floating import Floating
 from fleet.grafana import Grafana
 from fleet.health import Health
 from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
@@ -76,6 +77,7 @@ class NodeData:
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)
+    floating: Floating | None = None
     prometheus: Prometheus | None = None
     blackbox: Blackbox | None = None
     alertmanager: Alertmanager | None = None

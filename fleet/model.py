@@ -8,6 +8,7 @@ from fleet.access import Access
 from fleet.cleanup import Cleanup
 from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
+from fleet.floating import Floating, Takeover
 from fleet.front_page import FrontPage
 from fleet.gateway_log import GatewayLog
 from fleet.grafana import Grafana
@@ -120,6 +121,7 @@ class Gateway:
         shutdown_timeout: how long old workers may finish after a reload (worker_shutdown_timeout).
         worker_connections: concurrent connections of one worker process.
         rotation: how closely it follows its nodes.
+        takeover: how fast another gateway takes the floating address.
         front_page: how fresh its front page is.
         connections_port: where nginx' exporter shows its connections.
         log: what is kept of requests, and where it is counted.
@@ -133,6 +135,7 @@ class Gateway:
     shutdown_timeout: str
     worker_connections: int
     rotation: Rotation
+    takeover: Takeover
     front_page: FrontPage
     connections_port: int
     log: GatewayLog
@@ -172,6 +175,7 @@ class Node:
         gpus: how many Intel GPUs it has.
         gateway: nginx' settings where it is a gateway.
         access: whom it lets in.
+        floating: the address that one of the gateways holds; every gateway says the same.
         prometheus: Prometheus' settings where it is a monitor.
         blackbox: where the prober of public addresses listens, on a monitor.
         alertmanager: Alertmanager's settings where it is a monitor.
@@ -200,6 +204,7 @@ class Node:
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)
+    floating: Floating | None = None
     prometheus: Prometheus | None = None
     blackbox: Blackbox | None = None
     alertmanager: Alertmanager | None = None
@@ -257,6 +262,11 @@ class Fleet:
     def rollout(self) -> Rollout:
         """How a change goes through this fleet."""
         return self.nodes[0].rollout
+
+    @property
+    def floating(self) -> Floating | None:
+        """The address that one of the gateways holds; None where each is reached by its own alone."""
+        return next((node.floating for node in self.with_role("gateways")), None)
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes that have a role."""

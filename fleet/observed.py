@@ -17,6 +17,7 @@ class Observed:
         flakes: the pinned flakes its generation's closures come from.
         is_busy: whether somebody changes it at this moment.
         status: what `ipex-node status` printed; empty on a machine that is no node yet.
+        holds_floating: whether it is the gateway that has the fleet's floating address.
         rotation_seen: on a gateway, how it treats each node of each service: `in` or `out`.
         asked_from: where the SSH connection came from by which it was asked, and which of its ports that has reached;
             None where it does not say.
@@ -27,6 +28,7 @@ class Observed:
     flakes: tuple[str, ...] = ()
     is_busy: bool = False
     status: Mapping[str, Any] = field(default_factory=dict)
+    holds_floating: bool = False
     rotation_seen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     asked_from: tuple[str, int] | None = None
 

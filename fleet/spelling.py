@@ -27,6 +27,7 @@ _NGINX_WORDS = {"default", "hostnames", "include", "volatile"}
 # Units this project writes itself.
 _OWN_UNITS = {
     "grafana-server",
+    "keepalived",
     "mtail",
     "nginx",
     "prometheus",

@@ -1,3 +1,5 @@
-"""What differs in the example fleet: nothing but its name."""
+"""What differs in the example fleet: its name and its addresses."""
 
 environment = "example"
+
+floating = {"address": "203.0.113.20", "prefix": 24, "router_id": 51}

@@ -45,6 +45,15 @@ gateway = {
         # Which node has which model loaded is never urgent: so long after a reload nginx is not told of that alone.
         "warm_seconds": 60,
     },
+    # How fast another gateway takes the floating address, where an environment has one (`floating`).
+    "takeover": {
+        # The holder speaks so often; three words that do not come, and a little, and another takes over.
+        "advert_seconds": 0.5,
+        # Each asks its own nginx so often, and gives the address up after fall questions without an answer.
+        "check_seconds": 0.5,
+        "fall": 2,
+        "rise": 2,
+    },
     # Where nginx' exporter shows its connections.
     "connections_port": 9113,
     "log": {

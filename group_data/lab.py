@@ -18,6 +18,9 @@ flake = {
 # The lab has no route to a binary cache, and builds its three small packages itself.
 nix = {"substituters": []}
 
+# What users ask: one of the two gateways holds it.
+floating = {"address": "198.18.0.20", "prefix": 24, "router_id": 51}
+
 # Where a lab node keeps the trees that stand for its hardware.
 paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "kernel_log": "/lab/kmsg", "render_node": None}
 

@@ -11,3 +11,6 @@ ssh_strict_host_key_checking = "yes"
 
 # As in all.py, but nobody changes all of production by accident: `--limit NODE`, or `--data confirm=prod`.
 rollout = {"canaries": 1, "fractions": [0.25, 0.5], "lock_seconds": 900, "guard": "limit-or-confirm"}
+
+# What users know: one of the two gateways holds it, the other takes it within seconds.
+floating = {"address": "203.0.113.20", "prefix": 24, "router_id": 51}

@@ -16,6 +16,7 @@ gpu_nodes = [
 
 gateways = [
     ("@fake/gateway-01", {"address": "203.0.113.21", **_FAKE}),
+    ("@fake/gateway-02", {"address": "203.0.113.22", **_FAKE}),
 ]
 
 monitors = [

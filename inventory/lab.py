@@ -1,4 +1,4 @@
-"""The lab: five real nodes on this machine, booted by `make demo`. Addresses are RFC 2544's, for testing."""
+"""The lab: six real nodes on this machine, booted by `make demo`. Addresses are RFC 2544's, for testing."""
 
 gpu_nodes = [
     ("gpu-01", {"ssh_hostname": "198.18.0.11"}),
@@ -18,6 +18,7 @@ gpu_nodes = [
 
 gateways = [
     ("gateway-01", {"ssh_hostname": "198.18.0.21"}),
+    ("gateway-02", {"ssh_hostname": "198.18.0.22"}),
 ]
 
 monitors = [

@@ -15,6 +15,7 @@ gpu_nodes = [
 
 gateways = [
     ("gateway-01", {"ssh_hostname": "203.0.113.21"}),
+    ("gateway-02", {"ssh_hostname": "203.0.113.22"}),
 ]
 
 monitors = [

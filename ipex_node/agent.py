@@ -11,7 +11,7 @@ from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from ipex_node import exposition, marker, samples, settings
+from ipex_node import exposition, floating, marker, samples, settings
 from ipex_node.failure import FailedError, failed
 from ipex_node.readiness import Readiness
 from ipex_node.samples import Sample
@@ -88,6 +88,8 @@ class Agent:
         if path == "/ready":
             self._hear(query, address)
             ready = {**self._readiness.answer(), "warm": self._warmth.loaded()}
+            if self._node.floating:
+                ready["floating"] = floating.said(self._world.paths, self._node.floating)
             return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()
         if path == "/healthz":
             return 200, _JSON, b'{"ok": true}'
@@ -113,6 +115,11 @@ class Agent:
         whose = marker.left_out_by(self._world.paths)
         for by in marker.WHO:
             yield Sample("ipex_node_left_out", {"by": by}, float(by == whose))
+        if self._node.floating:
+            said = floating.said(self._world.paths, self._node.floating)
+            named = {"address": said["address"]}
+            yield Sample("ipex_floating_address_held", named, float(said["holds"]))
+            yield Sample("ipex_floating_address_able", named, float(said["able"]))
         for service, up in ready["services"].items():
             yield Sample("ipex_service_up", {"service": service}, float(up))
             yield Sample("ipex_health_condemned", {"service": service}, float(service in ready["out"]))

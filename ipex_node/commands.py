@@ -83,7 +83,7 @@ def _recover(world: World, options: argparse.Namespace) -> Answer:
 def _drain(world: World, options: argparse.Namespace) -> Answer:
     from ipex_node.rotation import drain
 
-    return _judged(drain(world, options.reason, wait=options.wait == "yes"))
+    return _judged(drain(world, options.reason, wait=options.wait == "yes", force=options.force))
 
 
 def _undrain(world: World, _options: argparse.Namespace) -> Answer:
@@ -230,6 +230,7 @@ def _changing(command: Add) -> None:
     one = command("drain", _drain, "leave the gateways' rotation and wait for what is in flight")
     one.add_argument("--reason", default="", metavar="TEXT", help="shown to whoever asks why")
     one.add_argument("--wait", choices=("yes", "no"), default="yes", help="default: %(default)s")
+    one.add_argument("--force", action="store_true", help="even if no other gateway can take the floating address")
     command("undrain", _undrain, "return to the gateways' rotation")
     one = command("cleanup", _cleanup, "free what nobody needs; see it first with --dry")
     one.add_argument("--dry", action="store_true", help="only say what would go")

@@ -85,7 +85,7 @@ class Paths:
 
     @property
     def connections(self) -> Path:
-        """The kernel's tables of connections, tcp and tcp6; below /proc/self, a sandbox shows them too."""
+        """The kernel's tables of connections and addresses; below /proc/self, a sandbox shows them too."""
         return self.on_node("/proc/self/net")
 
     @property

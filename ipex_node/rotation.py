@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import border, in_flight, loopback, marker, settings, store
+from ipex_node import border, floating, in_flight, loopback, marker, settings, store
 from ipex_node.failure import Failure, failed
 from ipex_node.health import verdict
 from ipex_node.world import progress
@@ -31,18 +31,29 @@ _QUIET_LOOKS = 2
 """Looks in a row that must find nothing: a request may be between two connections at the moment of one."""
 
 
-def drain(world: World, reason: str, *, wait: bool) -> dict[str, Any]:
+def drain(world: World, reason: str, *, wait: bool, force: bool = False) -> dict[str, Any]:
     """Leave rotation for an operator, until `undrain`; a reboot does not end it.
+
+    A gateway gives the floating address to another one, and takes it no more. keepalived sees the wish by itself.
 
     Args:
         world: The node.
         reason: Shown to whoever asks why.
         wait: Whether to wait for gateways and for what is in flight.
+        force: Leave even where no other gateway could take the floating address.
+
+    Raises:
+        FailedError: Nobody would hold the floating address; the node is as it was.
     """
-    marker.put_drain(world.paths, reason, marker.OPERATOR)
     node = settings.load_leniently(world.paths.settings)
+    if node.floating and not force:
+        floating.require_other(node.floating)
+    marker.put_drain(world.paths, reason, marker.OPERATOR)
+    if wait and node.floating and not floating.await_gone(world.paths, node.floating):
+        marker.clear_drain(world.paths)
+        raise failed("drain", f"still holds {node.floating.address}", "on the node: journalctl -u keepalived -n 50")
     left: dict[str, int | None] = {}
-    if wait:
+    if wait and (node.services or not node.floating):
         left = await_idle(world.paths, node, node.services)
     cure = "wait, or change what needs changing: it will be cut off"
     failures = [Failure(name, f"{amount(number)} still in flight", cure) for name, number in left.items()]
@@ -66,7 +77,8 @@ def undrain(world: World) -> dict[str, Any]:
     marker.clear_drain(world.paths)
     world.paths.verdict.unlink(missing_ok=True)
     node = settings.load_leniently(world.paths.settings)
-    waiting = await_gateways(node, "in", RETURN_SECONDS) if there or condemned else []
+    asked = bool(node.services) or node.floating is None
+    waiting = await_gateways(node, "in", RETURN_SECONDS) if asked and (there or condemned) else []
     return {
         "ok": True,
         "failures": [],

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipex_node import floating
 from ipex_node.failure import FailedError, failed
 from ipex_node.health.settings import Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ipex_node.floating import Floating
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class Settings:
         gateways: The fleet's gateways, which send requests here, each with its address; settings of an earlier
             deploy say none.
         gateway: What verify checks; none where the node is no gateway.
+        floating: The address that one of the gateways holds; none where there is none, and on other nodes.
         cleanup: What may go from the disk; none where the node cleans nothing.
         health: How its engines are judged and repaired; none where it runs none.
         metrics: Family to its `kind` and `help`, from the one table of metrics.
@@ -135,6 +139,7 @@ class Settings:
     services: tuple[Service, ...] = ()
     gateways: Mapping[str, str] = field(default_factory=dict)
     gateway: Gateway | None = None
+    floating: Floating | None = None
     cleanup: Cleanup | None = None
     health: Health | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -185,6 +190,7 @@ def _settings(raw: dict[str, Any]) -> Settings:
         services=tuple(map(_service, raw["services"])),
         gateways=_gateways(raw.get("gateways", {})),
         gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
+        floating=floating.read(raw["floating"]) if raw.get("floating") else None,
         cleanup=_cleanup(raw["cleanup"]) if raw.get("cleanup") else None,
         health=Health(**raw["health"]) if raw.get("health") else None,
         metrics=raw.get("metrics", {}),

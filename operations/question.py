@@ -87,6 +87,7 @@ def _ask(host: Host, fleet: Fleet, generations: dict[str, Generation]) -> Observ
         procfs=node.paths.procfs,
         render_nodes=fitness.render_nodes(node),
         packages=generations[node.name].packages,
+        floating=fleet.floating.address if fleet.floating and node.gateway else "",
     )
     return observed
 

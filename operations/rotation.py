@@ -1,6 +1,6 @@
 """Take nodes out of the gateways' rotation for an operator, and back in."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 from pyinfra.api.command import QuoteString
 from pyinfra.api.operation import operation
@@ -41,27 +41,44 @@ def _allowed(state: State) -> Answers:
         for one in capacity.of(state, found)
         if not one.allows(leaving)
     ]
+    problems += _floating(found)
     if problems and not found.request.force:
         raise RefusedError(f"No node was drained:\n{report(found.fleet.environment, problems)}")
     return found
 
 
-def drain(node: Node, reason: str) -> None:
-    """Leave rotation, and wait for what is in flight."""
-    if node.is_gpu:
+def _floating(found: Answers) -> Iterator[Problem]:
+    """Leave at least one gateway that can hold the floating address."""
+    gateways = {node.name for node in found.fleet.with_role("gateways")}
+    leaving = gateways & set(found.answers)
+    if found.fleet.floating and leaving and not gateways - leaving:
+        yield Problem(
+            ", ".join(sorted(leaving)),
+            f"nobody would hold {found.fleet.floating.address}",
+            "Drain one gateway at a time, with --limit.",
+        )
+
+
+def drain(node: Node, reason: str, *, force: bool) -> None:
+    """Leave rotation, and wait for what is in flight; a gateway gives the floating address to another."""
+    if _leaves(node):
         seconds = max((service.drain_seconds for service in node.services), default=0) + _MARGIN_SECONDS
-        _drained(name="Leave rotation", reason=reason or "drained by hand", _timeout=seconds)
+        _drained(name="Leave rotation", reason=reason or "drained by hand", force=force, _timeout=seconds)
+
+
+def _leaves(node: Node) -> bool:
+    return node.is_gpu or bool(node.gateway and node.floating)
 
 
 def undrain(node: Node) -> None:
     """Return to rotation."""
-    if node.is_gpu:
+    if _leaves(node):
         _undrained(name="Return to rotation", _timeout=_MARGIN_SECONDS)
 
 
 @operation()
-def _drained(reason: str) -> Generator[NodeCommand, None, None]:
-    yield NodeCommand(PATH, "drain", "--reason", QuoteString(reason))
+def _drained(reason: str, *, force: bool) -> Generator[NodeCommand, None, None]:
+    yield NodeCommand(PATH, "drain", *(["--force"] if force else []), "--reason", QuoteString(reason))
 
 
 @operation()

@@ -63,7 +63,8 @@ def _row(node: Node, said: Observed | None) -> dict[str, Any]:
         "generation": said.generation,
         "flakes": list(said.flakes),
         "services": {service.name: said.runs(service.unit) for service in node.services},
-        "rotation": said.status.get("rotation", {}) if node.is_gpu else {},
+        "rotation": said.status.get("rotation", {}) if node.is_gpu or (node.gateway and node.floating) else {},
+        "holds_floating": said.holds_floating,
         "condemned": dict(said.condemned),
         "firewall": {"declared": node.firewall is not None, **said.status.get("firewall", {})},
         "last_backup": said.status.get("last_backup"),
@@ -90,7 +91,13 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield row["generation"] or "none"
     yield ", ".join(short(flake) for flake in row["flakes"]) or _NONE
     yield ", ".join(f"{name} {'up' if up else 'DOWN'}" for name, up in row["services"].items()) or _NONE
-    yield "; ".join([_rotation(row["rotation"]), *(f"{name} out: {why}" for name, why in row["condemned"].items())])
+    yield "; ".join(
+        [
+            _rotation(row["rotation"]),
+            *(["holds the floating address"] if row["holds_floating"] else []),
+            *(f"{name} out: {why}" for name, why in row["condemned"].items()),
+        ]
+    )
     yield _firewall(row["firewall"])
     yield row["last_backup"] or _NONE
     yield ", ".join(f"{item['name']} {item['why']}" for item in row["drift"]) or "none"

@@ -95,28 +95,38 @@ def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
     problems += [one for name, work in works.items() for one in plan.quarantined(work, found.answers[name])]
     _refuse(found.fleet, problems)
     changing = [name for name, work in works.items() if work.activate]
-    survey = Survey(found, works, _gpu_waves(state, found, changing), _edge_waves(found.fleet, changing))
+    survey = Survey(found, works, _gpu_waves(state, found, changing), _edge_waves(found, changing))
     _print_plan(survey)
     _guard(survey)
     return survey
 
 
 def _gpu_waves(state: State, found: Answers, changing: list[str]) -> tuple[Wave, ...]:
-    nodes = [name for name in changing if found.fleet[name].is_gpu]
+    nodes = _holder_last(found, [name for name in changing if found.fleet[name].is_gpu])
     rollout = found.fleet.rollout
     try:
-        return waves.plan(nodes, capacity.of(state, found) if nodes else (), rollout.canaries, rollout.fractions)
+        serving = (*capacity.of(state, found), _gateways(found.fleet, nodes)) if nodes else ()
+        return waves.plan(nodes, serving, rollout.canaries, rollout.fractions)
     except waves.FloorError as error:
         problems = [*(_unreachable(name) for name in found.unreached), *error.problems]
         _refuse(found.fleet, problems)
         raise
 
 
-def _edge_waves(fleet: Fleet, changing: list[str]) -> tuple[Wave, ...]:
+def _edge_waves(found: Answers, changing: list[str]) -> tuple[Wave, ...]:
+    nodes = _holder_last(found, [name for name in changing if not found.fleet[name].is_gpu])
+    return waves.plan(nodes, [_gateways(found.fleet, nodes)], 0, ())
+
+
+def _gateways(fleet: Fleet, changing: Iterable[str]) -> waves.Capacity:
     """Change half of the gateways at a time: nginx is only reloaded, but a bad one must not be everywhere."""
     gateways = frozenset(name for name in changing if fleet[name].gateway)
-    half = waves.Capacity("gateway", gateways, gateways, len(gateways) // 2)
-    return waves.plan([name for name in changing if not fleet[name].is_gpu], [half], 0, ())
+    return waves.Capacity("gateway", gateways, gateways, len(gateways) // 2)
+
+
+def _holder_last(found: Answers, changing: Iterable[str]) -> list[str]:
+    """Change the gateway with the floating address behind the others: what they refuse never reaches users."""
+    return sorted(changing, key=lambda name: found.answers[name].holds_floating)
 
 
 def _works(found: Answers) -> dict[str, Work]:

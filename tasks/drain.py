@@ -1,4 +1,4 @@
-"""Take GPU nodes out of rotation, and wait until nothing is in flight there.
+"""Take GPU nodes out of rotation, and wait until nothing is in flight there; let a gateway give its address away.
 
 pyinfra -y --limit gpu-02 --data 'reason=new memory' inventory/prod.py tasks/drain.py
 """
@@ -9,4 +9,4 @@ from fleet.load import node_name
 from operations import rotation
 
 found = rotation.allowed(host.state)
-rotation.drain(found.fleet[node_name(host)], found.request.reason)
+rotation.drain(found.fleet[node_name(host)], found.request.reason, force=found.request.force)

@@ -1,4 +1,4 @@
-"""Bring drained GPU nodes back into rotation.
+"""Bring drained nodes back into rotation.
 
 pyinfra -y --limit gpu-02 inventory/prod.py tasks/undrain.py
 """

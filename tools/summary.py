@@ -46,23 +46,30 @@ def _runs(node: Node) -> Iterator[str]:
         yield service.package
     if node.gateway:
         yield "nginx"
+    if node.floating and node.gateway:
+        yield "keepalived"
     if node.prometheus:
         yield "Prometheus"
     yield "agent"
 
 
 def _addresses(fleet: Fleet) -> Iterator[str]:
-    for node in fleet.nodes:
-        if node.gateway:
-            for service in fleet.services():
-                yield _row(f"{node.gateway.address}{service.route.path}", f"{service.description}, at {node.address}")
-            for monitor in gateway_access.monitoring_of(fleet):
-                yield _row(f"{node.gateway.address}{monitor.path}", monitor.name)
+    gateway = fleet.with_role("gateways")[0].gateway
+    if gateway:
+        for service in fleet.services():
+            yield _row(f"{gateway.address}{service.route.path}", f"{service.description}, at {public(fleet)}")
+        for monitor in gateway_access.monitoring_of(fleet):
+            yield _row(f"{gateway.address}{monitor.path}", monitor.name)
+
+
+def public(fleet: Fleet) -> str:
+    """The address that users are sent to: the floating one, or the first gateway's."""
+    return fleet.floating.address if fleet.floating else fleet.with_role("gateways")[0].address
 
 
 def _commands(fleet: Fleet, inventory: str) -> Iterator[str]:
     gateway, node = fleet.with_role("gateways")[0], fleet.with_role("gpu_nodes")[0]
-    yield from _asking(gateway, inventory)
+    yield from _asking(gateway, public(fleet), inventory)
     yield _row(f"pyinfra -y {inventory} deploy.py", "again: nothing to change")
     yield _row(f"python -m lab ssh {node.name} systemctl stop {node.services[0].package}", "harm a node,")
     yield _row(f"pyinfra --dry {inventory} deploy.py", "see it found,")
@@ -71,7 +78,7 @@ def _commands(fleet: Fleet, inventory: str) -> Iterator[str]:
     yield "(pyinfra and python are those of .venv: `. .venv/bin/activate` once)"
 
 
-def _asking(gateway: Node, inventory: str) -> Iterator[str]:
+def _asking(gateway: Node, at: str, inventory: str) -> Iterator[str]:
     """How a client asks; in the lab, with the lab's CA and a key that `python -m lab up` has made."""
     if not gateway.gateway:
         return
@@ -80,7 +87,7 @@ def _asking(gateway: Node, inventory: str) -> Iterator[str]:
     generate = '{"model": "tinyllama", "prompt": "hello"}'
     if client and inventory == _LAB:
         yield f"  KEY=$(cat {KEYS / client.name})    # {client.name}'s, with sudo where you are not root"
-        way = f"--cacert {authority.CA} --connect-to {name}:{port}:{gateway.address}:{port} "
+        way = f"--cacert {authority.CA} --connect-to {name}:{port}:{at}:{port} "
     else:
         yield "  KEY=...    # python -m tools.secrets makes one, see docs/operate/gateway.md"
         way = ""

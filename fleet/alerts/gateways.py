@@ -17,6 +17,21 @@ ROWS = (
         "{{ $labels.route }} does not answer on the gateway {{ $labels.node }}.",
         "<down_for>",
     ),
+    # Two, because they do not hear each other: each answers some users.
+    Alert(
+        "FloatingAddressHeldWrongly",
+        "page",
+        "sum by (address) (ipex_floating_address_held) != 1",
+        "{{ $value }} gateways hold {{ $labels.address }}, and not one.",
+        "<down_for>",
+    ),
+    Alert(
+        "NoSecondGateway",
+        "ticket",
+        "sum by (address) (ipex_floating_address_able) < 2",
+        "{{ $value }} gateways could hold {{ $labels.address }}: the next that fails ends the service.",
+        "<ill_for>",
+    ),
     # The monitors' own questions are in that log, so that a fleet without users is not silent.
     Alert(
         "GatewayLogSilent",

@@ -7,6 +7,7 @@ from fleet.desired import (
     cleanup,
     commands,
     firewall,
+    floating,
     gateway,
     gateway_metrics,
     grafana,
@@ -38,6 +39,8 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
     if node.gateway:
         parts.append(gateway.part(node, node.gateway, fleet))
         parts.append(gateway_metrics.part(node.gateway, node.metrics, fleet))
+        if fleet.floating:
+            parts.append(floating.part(node, node.gateway, fleet.floating, fleet))
     if node.prometheus:
         parts.append(prometheus.part(node.prometheus, node.blackbox, fleet, rules.files(node, fleet)))
     if node.blackbox:

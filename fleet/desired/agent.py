@@ -5,8 +5,10 @@ import json
 from typing import Any
 
 from fleet import fitness, models
-from fleet.desired import cleanup, gateway_access, probes, program
+from fleet.desired import cleanup, gateway, gateway_access, probes, program
+from fleet.desired import floating as keepalived
 from fleet.desired.render import render
+from fleet.floating import PROMISED_SECONDS, Floating
 from fleet.generation import File, Part, Unit
 from fleet.metrics import METRICS
 from fleet.model import Fleet, Gateway, Node, Service
@@ -22,6 +24,9 @@ def part(node: Node, fleet: Fleet) -> Part:
     """What makes a machine a node of the fleet."""
     unit, recover = f"/etc/systemd/system/{UNIT}", f"/etc/systemd/system/{RECOVER}"
     addresses = fleet.addresses("gateways", "monitors")
+    if node.gateway and fleet.floating:
+        # A gateway that asks the floating address and holds it itself asks from there.
+        addresses = (*addresses, fleet.floating.address)
     return Part(
         packages=("python3",),
         files=(
@@ -51,13 +56,24 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "paths": {"sysfs": node.paths.sysfs, "procfs": node.paths.procfs},
         "health": _health(node) if node.is_gpu else None,
         "fitness": dataclasses.asdict(fitness.needs(node)),
-        "gateways": {gateway.name: gateway.address for gateway in fleet.with_role("gateways")},
+        "gateways": {one.name: one.address for one in fleet.with_role("gateways")},
+        "floating": _floating(node, fleet.floating, fleet) if fleet.floating and node.gateway else None,
         "services": [_service(service) for service in node.services],
         "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
         "verify": _verify(node.gateway, fleet) if node.gateway else None,
     }
     return (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _floating(node: Node, floating: Floating, fleet: Fleet) -> dict[str, Any]:
+    peers = {one.name: {"address": one.address, "port": one.agent.port} for one in fleet.with_role("gateways")}
+    return {
+        "address": floating.address,
+        "peers": {name: peer for name, peer in peers.items() if name != node.name},
+        "units": [gateway.UNIT, keepalived.UNIT],
+        "takeover_seconds": PROMISED_SECONDS,
+    }
 
 
 def _health(node: Node) -> dict[str, Any]:
@@ -88,14 +104,14 @@ def _service(service: Service) -> dict[str, Any]:
     }
 
 
-def _verify(gateway: Gateway, fleet: Fleet) -> dict[str, Any]:
+def _verify(settings: Gateway, fleet: Fleet) -> dict[str, Any]:
     routes = [
         {"service": service.name, "engine": service.engine, "path": service.route.path, "model": service.model}
         for service in fleet.services()
     ]
     return {
-        "base_url": f"https://127.0.0.1:{gateway.tls.port}",
-        "host": gateway.server_name,
+        "base_url": f"https://127.0.0.1:{settings.tls.port}",
+        "host": settings.server_name,
         "authority": gateway_access.CERTIFICATE,
         "key": gateway_access.PROBE_KEY,
         "routes": routes,

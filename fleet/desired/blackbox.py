@@ -2,9 +2,10 @@
 
 from fleet.desired import gateway_access, probes
 from fleet.desired.render import render
+from fleet.gateways import FLOATING
 from fleet.generation import File, Part, Unit
 from fleet.machine import Blackbox
-from fleet.model import Fleet, Gateway, Node
+from fleet.model import Fleet, Gateway
 
 UNIT = "prometheus-blackbox-exporter.service"
 _CONFIGURATION = "/etc/prometheus/blackbox.yml"
@@ -15,7 +16,8 @@ _KEY = "/etc/prometheus/gateway.key"
 def part(blackbox: Blackbox, fleet: Fleet) -> Part:
     """What makes the public addresses' answers visible."""
     path = f"/etc/systemd/system/{UNIT}"
-    unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=fleet.addresses("gateways"), path=_CONFIGURATION)
+    addresses = (*fleet.addresses("gateways"), *([fleet.floating.address] if fleet.floating else []))
+    unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=addresses, path=_CONFIGURATION)
     configuration = render("blackbox/blackbox.yml.j2", authority=_AUTHORITY, key=_KEY)
     return Part(
         packages=("prometheus-blackbox-exporter",),
@@ -41,7 +43,9 @@ def _for_prober(path: str, content: bytes) -> File:
 
 
 def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
-    """What is asked, as Prometheus' targets: the front page and one cheap path of each route, on every gateway.
+    """What is asked, as Prometheus' targets: the front page and one cheap path of each route.
+
+    On every gateway, and on the floating address, which stands there as a node of its own.
 
     Labels that begin with two underscores tell Prometheus how to ask (prometheus/docs configuration, relabel_config),
     so that its own configuration need not know any of this.
@@ -51,17 +55,24 @@ def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
         (service.route.path, f"{service.route.path}{service.health_path[1:]}", {"service": service.name})
         for service in fleet.services()
     ]
-    return [
-        _target(blackbox, node, node.gateway, path, {"route": route, **labels})
-        for node in fleet.nodes
+    gateways = [node for node in fleet.nodes if node.gateway]
+    asked = [
+        (node.gateway, node.at(node.gateway.tls.port), {"node": node.name, "roles": ",".join(node.roles)})
+        for node in gateways
         if node.gateway
+    ]
+    if fleet.floating and gateways and gateways[0].gateway:
+        gateway = gateways[0].gateway
+        asked.append((gateway, fleet.floating.at(gateway.tls.port), {"node": FLOATING, "roles": "gateways"}))
+    return [
+        _target(blackbox, gateway, f"https://{at}{path}", {**who, "route": route, **labels})
+        for gateway, at, who in asked
         for route, path, labels in paths
     ]
 
 
-def _target(blackbox: Blackbox, node: Node, gateway: Gateway, path: str, labels: dict[str, str]) -> dict[str, object]:
-    url = f"https://{node.at(gateway.tls.port)}{path}"
+def _target(blackbox: Blackbox, gateway: Gateway, url: str, labels: dict[str, str]) -> dict[str, object]:
     asked = {"module": "http_2xx", "target": url, "hostname": gateway.server_name}
     how = {"__metrics_path__": "/probe", **{f"__param_{key}": value for key, value in asked.items()}}
-    told = {"instance": url, "node": node.name, "roles": ",".join(node.roles), **labels}
+    told = {"instance": url, **labels}
     return {"targets": [f"127.0.0.1:{blackbox.port}"], "labels": {**how, **told}}

@@ -14,8 +14,10 @@ UNIT = "nginx.service"
 ROTATION_UNIT = "ipex-gateway.service"
 SETTINGS = "/etc/ipex/gateway.json"
 
+QUESTION = "/ipex-upstreams"
+"""What nginx answers to this machine alone: which upstreams it has loaded."""
+
 _PID = "/run/nginx/nginx.pid"
-_QUESTION = "/ipex-upstreams"
 _RUN = "/run/ipex-gateway"
 _PLACES = {
     "declared": "/etc/nginx/ipex/upstreams.conf",
@@ -80,7 +82,7 @@ def part(node: Node, gateway: Gateway, fleet: Fleet) -> Part:
             # Asked as root, nginx hands its temporary directories to the user it is told here.
             ("nginx", "-t", "-q", "-g", "user www-data;", "-c", "{root}/etc/nginx/nginx.conf"),
         ),
-        probes=(probes.answers(UNIT, gateway.port, _QUESTION),),
+        probes=(probes.answers(UNIT, gateway.port, QUESTION),),
     )
 
 
@@ -88,7 +90,7 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
     server = render(
         "nginx/server.conf.j2",
         gateway=gateway,
-        question=_QUESTION,
+        question=QUESTION,
         connections=gateway_metrics.CONNECTIONS,
         page=front_page.places(_PLACES["fleet"]),
         **gateway_access.server_settings(gateway, fleet),
@@ -133,7 +135,7 @@ def _settings(name: str, gateway: Gateway, fleet: Fleet) -> bytes:
     settings = {
         "gateway": name,
         "port": gateway.port,
-        "question": _QUESTION,
+        "question": QUESTION,
         "paths": _PLACES,
         "models": _models(fleet),
         "rotation": dataclasses.asdict(gateway.rotation),

@@ -6,7 +6,7 @@ from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Node
 
 UNIT = "prometheus-node-exporter.service"
-_WATCHED = ("grafana", "ipex", "mtail", "nginx", "prometheus")
+_WATCHED = ("grafana", "ipex", "keepalived", "mtail", "nginx", "prometheus")
 """How the names of units begin that this project brings, beside the services' own."""
 
 

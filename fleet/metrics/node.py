@@ -31,6 +31,20 @@ ROWS = (
         ("by",),
     ),
     Metric(
+        "ipex_floating_address_held",
+        "gauge",
+        "1 on the gateway that holds the fleet's floating address, 0 on those that could take it.",
+        "the kernel, asked by the agent",
+        ("address",),
+    ),
+    Metric(
+        "ipex_floating_address_able",
+        "gauge",
+        "1 on a gateway that could hold the floating address: its units run, and no operator has drained it.",
+        "systemd's list of running units and /var/lib/ipex/drain, read by the agent",
+        ("address",),
+    ),
+    Metric(
         "ipex_service_up",
         "gauge",
         "1 while the service's API answers 200.",
