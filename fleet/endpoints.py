@@ -12,15 +12,15 @@ from fleet.access import Right
 
 # A path is judged as it came, so each spelling that is let through is one that the engine reads the same way: no
 # encoded letter, digit, dot, slash, backslash, percent sign or control character, no segment that begins with a dot.
-_LETTERS = r"[A-Za-z0-9._~!$&'()*+,;=:@-]++"
+_LETTER = r"[A-Za-z0-9._~!$&'()*+,;=:@-]"
 _CODED = r"%(?:[89A-Fa-f][0-9A-Fa-f]|2[01346789ABCabc]|3[A-Fa-f]|40|5[BDEbde]|60|7[BCDbcd])"
-_SOBER = r"(?![^?]*(?:\.\.|/\.|%2[Ff]\.))"
-_SEGMENT = rf"(?:{_LETTERS}|{_CODED})+"
+_SOBER = r"(?!\.|[^?]*(?:\.\.|/\.|%2[Ff]\.))"
+_SEGMENT = rf"(?:{_LETTER}|{_CODED})+"
 PATH = rf"{_SOBER}{_SEGMENT}(?:/{_SEGMENT})*"
 """Free part: one or more segments."""
 NAME = rf"{_SOBER}{_SEGMENT}"
 """Free part: one segment."""
-FILE = rf"{_SOBER}(?:{_LETTERS}|{_CODED}|%2[Ff])+"
+FILE = rf"{_SOBER}(?:{_LETTER}|{_CODED}|%2[Ff])+"
 """Free part: one segment that may hold encoded slashes, as ComfyUI's user files do (workflows%2Fname.json)."""
 
 _ID = r"[0-9A-Za-z-]{1,64}"
@@ -37,12 +37,14 @@ class Endpoint:
         path: a regular expression (PCRE) of the whole path below the route, without its query.
         right: what a client must be entitled to.
         body: a regular expression of the whole body; any other takes the right to operate. None judges no body.
+        websocket: whether the connection may become one; that of any other endpoint never does.
     """
 
     methods: tuple[str, ...]
     path: str
     right: Right
     body: str | None = None
+    websocket: bool = False
 
 
 _OLLAMA = (
@@ -57,7 +59,8 @@ _OLLAMA = (
     Endpoint(("POST", "HEAD"), r"api/blobs/sha256[:-][0-9a-f]{64}", "operate"),
 )
 _COMFYUI = (
-    Endpoint(_READ, r"(?:api/)?(?:prompt|queue|history|jobs|ws|view|system_stats|features|object_info)", "use"),
+    Endpoint(("GET",), r"(?:api/)?ws", "use", websocket=True),
+    Endpoint(_READ, r"(?:api/)?(?:prompt|queue|history|jobs|view|system_stats|features|object_info)", "use"),
     Endpoint(("POST",), r"(?:api/)?(?:prompt|upload/(?:image|mask))", "use"),
     Endpoint(_READ, rf"(?:api/)?(?:history|jobs)/{_ID}", "use"),
     Endpoint(_READ, rf"(?:api/)?(?:object_info|view_metadata)/{NAME}", "use"),
@@ -103,6 +106,7 @@ PROMETHEUS = (
     Endpoint(("POST",), r"api/v1/(?:query|query_range|query_exemplars|series|labels|format_query|parse_query)", "look"),
 )
 GRAFANA = (
+    Endpoint(("GET",), r"api/live/ws", "look", websocket=True),
     # It asks for a password of its own, and knows who may change what.
     Endpoint(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"), rf"(?:{PATH}/?)?", "look"),
 )

@@ -1,5 +1,6 @@
 """Who may ask the gateway for what: its certificate, its clients' credentials, the allow-list, the limits."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def _rows(services: tuple[Service, ...], monitors: tuple[Monitoring, ...]) -> It
 
 
 def _row(prefix: str, row: Endpoint) -> dict[str, object]:
-    return {"prefix": prefix, "methods": row.methods, "path": row.path, "right": row.right}
+    return {**dataclasses.asdict(row), "prefix": prefix}
 
 
 _PROBLEMS = {
