@@ -249,7 +249,7 @@ COOKIES = tuple(
 )
 
 INNER = tuple(
-    Case(f"from outside: {target}", request(method, target, *fields, key=key), says=says)
+    Case(f"{method} {target}, {key or 'nobody'} from outside", request(method, target, *fields, key=key), says=says)
     for method, target, fields, key, says in (
         ("GET", "/ipex-upstreams", (), "look", None),
         ("GET", "/ipex-upstreams", ("X-Forwarded-For: 127.0.0.1",), "operate", None),

@@ -187,7 +187,7 @@ HEADERS = (
     Case("nobody's chunks", _generate(_CODED, body=b"2\r\n{}\r\n", key="", keep=False), says=(401,)),
 )
 METHODS = tuple(
-    Case(f"method {method}", request(method, target, *fields, body=b"{}"), arrives)
+    Case(f"method {method} {target} {' '.join(fields)}", request(method, target, *fields, body=b"{}"), arrives)
     for method, target, fields, arrives in (
         *(
             (method, "/ollama/api/version", (), ())

@@ -86,6 +86,7 @@ OLLAMA = (
     *_all("none", "PUT", "/ollama/", "api/generate", "api/pull", body=b"{}"),
 )
 COMFYUI = (
+    *_all("use", "GET", "/comfyui/", "ws?clientId=x", "api/ws"),
     *_all(
         "use",
         "GET",
@@ -256,6 +257,7 @@ MONITORS = (
     *_all("none", "PUT", "/prometheus/", "-/quit", "-/reload", "api/v1/admin/tsdb/delete_series?match[]=up", body=b""),
     *_all("none", "GET", "/prometheus/", "debug/pprof/", "debug/pprof/heap?debug=1"),
     *_all("look", "GET", "/grafana/", "", "login", "d/ipex-fleet/fleet?orgId=1", "api/search", "public/build/app.js"),
+    *_all("look", "GET", "/grafana/", "api/live/ws"),
     *_all("look", "POST", "/grafana/", "login", "api/ds/query", body=b"{}"),
 )
 PAGES = (
