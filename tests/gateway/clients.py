@@ -64,11 +64,12 @@ def connect(
         source: the client's address.
         seconds: longest wait for any answer.
     """
-    context = site.proofs.context(certificate)
-    context.set_alpn_protocols([protocol])
-    line = socket.create_connection((ADDRESS, site.tls_port), seconds, (source, 0))
+    line = socket.socket()
     try:
-        return context.wrap_socket(line, server_hostname=NAME)
+        line.settimeout(seconds)
+        line.bind((source, 0))
+        line.connect((ADDRESS, site.tls_port))
+        return site.proofs.context(protocol, certificate).wrap_socket(line, server_hostname=NAME)
     except BaseException:
         line.close()
         raise

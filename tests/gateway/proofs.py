@@ -1,6 +1,7 @@
 """The credentials of these tests' clients, and where a client finds its own."""
 
 import dataclasses
+import functools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.gateway.credentials import Authority, Issued, Key
 PASSWORD = "a password: of Zoë's"  # noqa: S105 - of a gateway that lives for one test
 
 
-@dataclass
+@dataclass(eq=False)
 class Proofs:
     """What proves whom.
 
@@ -60,9 +61,16 @@ class Proofs:
         fewer = {name: keys[1:] if name == client else keys for name, keys in self.keys.items()}
         return dataclasses.replace(self, keys=fewer).secrets()
 
-    def context(self, client: str = "") -> ssl.SSLContext:
-        """How a client trusts the gateway, and shows a certificate of its own where it is named."""
+    @functools.cache  # noqa: B019 - for as long as the tests run
+    def context(self, protocol: str, client: str = "") -> ssl.SSLContext:
+        """How a client trusts the gateway, and shows a certificate of its own where it is named.
+
+        Args:
+            protocol: as ALPN has it.
+            client: whose certificate.
+        """
         context = ssl.create_default_context(cadata=self.authority.certificate.decode())
+        context.set_alpn_protocols([protocol])
         if client:
             context.load_cert_chain(*self.certificates[client])
         return context

@@ -218,6 +218,6 @@ def test_a_certificate_of_a_strange_authority_proves_nobody(gateway: Site, tmp_p
         (gateway.proofs.authority, "CN=fleet", 401),
     ):
         paths = authority.issue(name).files(tmp_path, "strange")
-        gateway.proofs.certificates["strange"] = paths
-        answer = ask(gateway, "GET", "/ollama/api/tags", certificate="strange")
+        gateway.proofs.certificates[name + str(status)] = paths
+        answer = ask(gateway, "GET", "/ollama/api/tags", certificate=name + str(status))
         assert answer.status == status, name
