@@ -35,8 +35,10 @@ def test_an_engine_is_asked_by_whoever_may_and_nobody_else(gateway: Site, asked:
         arrived = gateway.arrived()
 
         if _may(client, asked):
-            assert [one.what for one in arrived] == [(asked.method, _below(asked.path))], client
-            assert arrived[0].body == (asked.body or b"")
+            assert {one.what for one in arrived} == {(asked.method, _below(asked.path))}, client
+            assert {one.body for one in arrived} == {asked.body or b""}
+            # An engine that does not know the model is not the last one that is asked.
+            assert len(arrived) == 1 or answer.status == 404, client
             assert answer.status not in {401, 403, 502}, client
         else:
             assert answer.status == (403 if client else 401), client

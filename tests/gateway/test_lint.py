@@ -38,7 +38,7 @@ def _found(directory: Path) -> dict[str, list[str]]:
 @pytest.fixture
 def rendered(example: Fleet, tmp_path: Path) -> Path:
     """The gateway's files, as nginx would find them."""
-    (gateway,) = example.with_role("gateways")
+    gateway = example.with_role("gateways")[0]
     for file in desired.generation(gateway, example).files:
         if "nginx" in file.path or "upstreams" in file.path:
             path = tmp_path / file.path[1:]
