@@ -24,8 +24,9 @@ def landing(fleet: Fleet) -> dict[str, bytes]:
 
 def main() -> int:
     """Write the folder anew."""
+    landed = landing(load.from_file(EXAMPLE))
     shutil.rmtree(GOLDEN, ignore_errors=True)
-    for name, content in landing(load.from_file(EXAMPLE)).items():
+    for name, content in landed.items():
         path = GOLDEN / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
