@@ -4,6 +4,11 @@ import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+PROMISED_SECONDS = 3
+"""Within so many seconds service goes on when a gateway dies."""
+ANSWER_SECONDS = 0.9
+"""Longest a gateway's own nginx may take to answer that it is there."""
+
 
 @dataclass(frozen=True)
 class Floating:
@@ -55,12 +60,8 @@ class Takeover:
         told by the holder waits for the skew alone.
         """
         dead = 4 * self.advert_seconds
-        useless = (self.fall + 1) * self.check_seconds + self.advert_seconds
+        useless = self.check_seconds + self.fall * max(self.check_seconds, ANSWER_SECONDS) + self.advert_seconds
         return max(dead, useless)
-
-
-PROMISED_SECONDS = 3
-"""Within so many seconds service goes on when a gateway dies."""
 
 
 def nonsense(takeover: Takeover) -> Iterator[tuple[str, str]]:

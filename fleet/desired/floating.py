@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fleet.desired import gateway as nginx
 from fleet.desired import probes
 from fleet.desired.render import render
-from fleet.floating import Floating
+from fleet.floating import ANSWER_SECONDS, Floating
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Gateway, Node
 
@@ -29,7 +29,13 @@ def part(node: Node, gateway: Gateway, floating: Floating, fleet: Fleet) -> Part
     peers = [one.address for one in fleet.with_role("gateways") if one != node]
     values = {"address": node.address, "peers": peers, "interface": _INTERFACE, "user": _USER}
     unit = render(f"units/{UNIT}.j2", nginx=nginx.UNIT, runtime=_RUNTIME, configuration=_CONFIGURATION, **values)
-    script = render("keepalived/gateway-answers.j2", drained=_DRAINED, port=gateway.port, question=nginx.QUESTION)
+    script = render(
+        "keepalived/gateway-answers.j2",
+        drained=_DRAINED,
+        port=gateway.port,
+        question=nginx.QUESTION,
+        answer_seconds=ANSWER_SECONDS,
+    )
     return Part(
         packages=("keepalived",),
         files=(
