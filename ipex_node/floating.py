@@ -6,7 +6,6 @@ import http.client
 import ipaddress
 import itertools
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import border, loopback
@@ -14,41 +13,14 @@ from ipex_node.failure import failed
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ipex_node.paths import Paths
+    from ipex_node.settings import Floating
 
 PAUSE_SECONDS = 0.1
 """Between two looks at the address."""
 _ANSWER_LIMIT = 64 * 1024
-
-
-@dataclass(frozen=True)
-class Floating:
-    """What a gateway knows of the floating address.
-
-    Attributes:
-        address: The address.
-        peers: The other gateways, each with address and port of its agent.
-        units: What must run for a gateway to be of use.
-        takeover_seconds: Within so many seconds another gateway has taken it.
-    """
-
-    address: str
-    peers: Mapping[str, tuple[str, int]]
-    units: tuple[str, ...]
-    takeover_seconds: float
-
-
-def read(raw: dict[str, Any]) -> Floating:
-    """Read it from the node's settings.
-
-    Raises:
-        KeyError: A key is missing.
-    """
-    peers = {name: (str(peer["address"]), int(peer["port"])) for name, peer in raw["peers"].items()}
-    return Floating(raw["address"], peers, tuple(raw["units"]), float(raw["takeover_seconds"]))
 
 
 def holds(tables: Path, address: str) -> bool:

@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import floating
 from ipex_node.failure import FailedError, failed
 from ipex_node.health.settings import Health
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ipex_node.floating import Floating
 
 
 @dataclass(frozen=True)
@@ -80,6 +77,23 @@ class Gateway:
     authority: str
     key: str
     routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Floating:
+    """What a gateway knows of the floating address.
+
+    Attributes:
+        address: The address.
+        peers: The other gateways, each with address and port of its agent.
+        units: What must run for a gateway to be of use.
+        takeover_seconds: Within so many seconds another gateway has taken it.
+    """
+
+    address: str
+    peers: Mapping[str, tuple[str, int]]
+    units: tuple[str, ...]
+    takeover_seconds: float
 
 
 @dataclass(frozen=True)
@@ -190,7 +204,7 @@ def _settings(raw: dict[str, Any]) -> Settings:
         services=tuple(map(_service, raw["services"])),
         gateways=_gateways(raw.get("gateways", {})),
         gateway=_gateway(raw["verify"]) if raw.get("verify") else None,
-        floating=floating.read(raw["floating"]) if raw.get("floating") else None,
+        floating=_floating(raw["floating"]) if raw.get("floating") else None,
         cleanup=_cleanup(raw["cleanup"]) if raw.get("cleanup") else None,
         health=Health(**raw["health"]) if raw.get("health") else None,
         metrics=raw.get("metrics", {}),
@@ -216,6 +230,11 @@ def _service(raw: dict[str, Any]) -> Service:
 def _gateways(raw: dict[str, str] | list[str]) -> dict[str, str]:
     """Read names with addresses, or the names alone that an earlier deploy has written."""
     return dict(raw) if isinstance(raw, dict) else dict.fromkeys(raw, "")
+
+
+def _floating(raw: dict[str, Any]) -> Floating:
+    peers = {name: (str(peer["address"]), int(peer["port"])) for name, peer in raw["peers"].items()}
+    return Floating(raw["address"], peers, tuple(raw["units"]), float(raw["takeover_seconds"]))
 
 
 def _cleanup(raw: dict[str, Any]) -> Cleanup:
