@@ -32,8 +32,8 @@ def test_a_fleet_as_declared_is_asked_one_question_a_node(nodes: FakeFleet) -> N
 
     assert run.status == 0, run.output
     assert {node: len(commands) for node, commands in run.commands.items()} == dict.fromkeys(run.commands, 1)
-    assert sorted(run.commands) == ["gateway-01", "gpu-01", "gpu-02", "gpu-03", "monitor-01"]
-    assert "Nothing to change: 5 of 5 nodes are as declared" in run.output
+    assert sorted(run.commands) == ["gateway-01", "gateway-02", "gpu-01", "gpu-02", "gpu-03", "monitor-01"]
+    assert "Nothing to change: 6 of 6 nodes are as declared" in run.output
 
 
 def test_a_dry_run_shows_the_plan_and_asks_only(nodes: FakeFleet) -> None:
@@ -62,11 +62,11 @@ def test_drift_is_shown_by_a_dry_run_and_mended_by_a_run(nodes: FakeFleet) -> No
 
 
 def test_a_limit_touches_that_node_only(nodes: FakeFleet) -> None:
-    """With --limit, a gateway is asked who serves, the first monitor for lock and record, and nobody else."""
+    """With --limit, gateways are asked who serves, the first monitor for lock and record, and nobody else."""
     run = nodes.run("-y", "--limit", "*gpu-02")
 
     assert run.status == 0, run.output
-    assert sorted(run.commands) == ["gateway-01", "gpu-02", "monitor-01"]
+    assert sorted(run.commands) == ["gateway-01", "gateway-02", "gpu-02", "monitor-01"]
     assert all("ipex-question" in command for command in run.commands["gateway-01"])
     assert all("ipex-monitor" in command for command in run.commands["monitor-01"])
 
@@ -147,7 +147,7 @@ def test_the_last_lines_say_what_happened_and_how_to_go_on(nodes: FakeFleet) -> 
     assert last.startswith("Stopped before '5. Wave 3 of 3: gpu-03': gpu-02 failed\n  gpu-02: Activate the generation")
     assert "    ollama: hangs\n" in last
     assert "    old generation, after a failure: gpu-02 (0123456789abcdef)\n" in last
-    assert "    untouched: gpu-03, gateway-01, monitor-01\n" in last
+    assert "    untouched: gpu-03, gateway-01, gateway-02, monitor-01\n" in last
     assert "    new generation: gpu-01 (" in last
     assert "To go on, once the cause is mended:\n  pyinfra -y inventory/example.py deploy.py\n" in last
 
@@ -176,7 +176,7 @@ def test_an_unreachable_node_is_warned_about_and_does_not_block_the_others(nodes
 
     assert run.status == 1
     assert "gpu-03: cannot be reached over SSH" in run.output
-    assert sorted(run.order(" activate ")) == ["gateway-01", "gpu-01", "gpu-02", "monitor-01"]
+    assert sorted(run.order(" activate ")) == ["gateway-01", "gateway-02", "gpu-01", "gpu-02", "monitor-01"]
     assert "Done, but for gpu-03: the next run brings up to date what could not be reached" in run.output
     assert "    cannot be reached: gpu-03\n" in run.output
 
@@ -200,7 +200,8 @@ def test_waves_come_one_after_the_other(nodes: FakeFleet) -> None:
 
     activations = [node for node, command in nodes.sent if " activate " in command]
     assert activations[:3] == ["gpu-01", "gpu-02", "gpu-03"]
-    assert sorted(activations[3:]) == ["gateway-01", "monitor-01"]
+    assert sorted(activations[3:5]) == ["gateway-01", "monitor-01"]
+    assert activations[5:] == ["gateway-02"]
     assert "--> Starting operation: 3. Wave 1 of 3: gpu-01 (canary)" in run.output
 
 
@@ -315,7 +316,7 @@ def test_a_monitor_that_is_down_ends_the_run_unless_the_lock_is_waived(nodes: Fa
 
     assert "monitor-01 keeps the rollout lock and does not answer" in refused.output
     assert refused.order("apt-get") == []
-    assert waived.order(" activate ") == ["gpu-01", "gpu-02", "gpu-03", "gateway-01"]
+    assert waived.order(" activate ") == ["gpu-01", "gpu-02", "gpu-03", "gateway-01", "gateway-02"]
 
 
 def test_a_run_is_recorded_on_the_controller_and_the_monitor(nodes: FakeFleet) -> None:
@@ -328,7 +329,7 @@ def test_a_run_is_recorded_on_the_controller_and_the_monitor(nodes: FakeFleet) -
     assert run.order("record append") == ["monitor-01"]
     assert record.verify(nodes.records)["records"] == 2
     assert first["result"] == "done"
-    assert first["plan"] == [["gpu-01"], ["gpu-02"], ["gpu-03"], ["monitor-01", "gateway-01"]]
+    assert first["plan"] == [["gpu-01"], ["gpu-02"], ["gpu-03"], ["monitor-01", "gateway-01"], ["gateway-02"]]
     assert first["nodes"]["gpu-01"]["ending"] == "new"
     assert second["result"] == "stopped"
     assert second["nodes"]["gpu-02"]["ending"] == "untouched"
@@ -436,3 +437,15 @@ def test_a_controller_that_would_lock_itself_out_changes_nothing(nodes: FakeFlee
     assert "gpu-01, gpu-02: is reached over SSH from 192.0.2.1, which firewall.ssh_from does not admit" in run.output
     assert "gpu-02: is reached over SSH on its port 2222, and firewall.ssh_ports admits 22" in run.output
     assert all("ipex-question" in command for commands in run.commands.values() for command in commands)
+
+
+def test_the_gateway_with_the_floating_address_changes_last(nodes: FakeFleet) -> None:
+    """Wherever it is: what the other one refuses never reaches users."""
+    nodes.answer("gateway-01", "ipex-question", "distribution debian:13", "memory 32768000", "floating held")
+
+    run = nodes.run("-y")
+
+    activations = [node for node, command in nodes.sent if " activate " in command]
+    assert run.status == 0, run.output
+    assert sorted(activations[3:5]) == ["gateway-02", "monitor-01"]
+    assert activations[5:] == ["gateway-01"]

@@ -47,7 +47,7 @@ def test_a_node_gets_the_secrets_it_needs_and_no_other(example: Fleet) -> None:
     assert holding == {
         **{node: set() for node in holding},
         "monitor-01": {"slack", "smtp", "grafana", "probe"},
-        "gateway-01": {"tls", "probe"},
+        **{gateway: {"tls", "probe"} for gateway in ("gateway-01", "gateway-02")},
     }
 
 

@@ -90,13 +90,27 @@ def test_drain_keeps_the_floor(nodes: FakeFleet) -> None:
     assert sorted(forced.order(" drain ")) == ["gpu-01", "gpu-02"]
 
 
-def test_undrain_asks_gpu_nodes_only(nodes: FakeFleet) -> None:
-    """Gateways and monitors have no rotation to return to."""
+def test_one_gateway_may_be_drained_and_not_both(nodes: FakeFleet) -> None:
+    """Somebody must hold the floating address."""
+    nodes.is_as_declared()
+
+    one = nodes.run("-y", "--limit", "*gateway-01", deploy="tasks/drain.py")
+    both = nodes.run("-y", "--limit", "*gateway-01", "--limit", "*gateway-02", deploy="tasks/drain.py")
+
+    assert one.status == 0, one.output
+    assert one.order(" drain ") == ["gateway-01"]
+    assert both.status == 1
+    assert "gateway-01, gateway-02: nobody would hold 203.0.113.20. Drain one gateway at a time" in both.output
+    assert both.order(" drain ") == []
+
+
+def test_undrain_asks_gpu_nodes_and_gateways(nodes: FakeFleet) -> None:
+    """Engines return to rotation, gateways to the floating address; monitors have neither."""
     nodes.is_as_declared()
 
     run = nodes.run("-y", deploy="tasks/undrain.py")
 
-    assert sorted(run.order(" undrain")) == ["gpu-01", "gpu-02", "gpu-03"]
+    assert sorted(run.order(" undrain")) == ["gateway-01", "gateway-02", "gpu-01", "gpu-02", "gpu-03"]
 
 
 def test_rollback_goes_by_waves_to_each_nodes_previous_generation(nodes: FakeFleet) -> None:
@@ -111,7 +125,7 @@ def test_rollback_goes_by_waves_to_each_nodes_previous_generation(nodes: FakeFle
     assert [node for node, command in nodes.sent if f" rollback {OLD}" in command] == ["gpu-01", "gpu-03"]
     assert "--> Starting operation: 1. Wave 1 of 2: gpu-01 (canary)" in run.output
     assert run.order("lock acquire") == ["monitor-01"]
-    assert run.order(" verify") == ["gateway-01"]
+    assert run.order(" verify") == ["gateway-01", "gateway-02"]
 
 
 def test_rollback_to_a_generation_that_no_node_has_is_refused(nodes: FakeFleet) -> None:
@@ -132,5 +146,5 @@ def test_verify_probes_the_engines_and_uses_the_routes(nodes: FakeFleet) -> None
     run = nodes.run("-y", deploy="tasks/verify.py")
 
     assert sorted(run.order(" probe")) == ["gpu-01", "gpu-02", "gpu-03"]
-    assert run.order(" verify") == ["gateway-01"]
+    assert run.order(" verify") == ["gateway-01", "gateway-02"]
     assert run.order("--record") == []

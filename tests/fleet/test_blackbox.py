@@ -21,24 +21,36 @@ def test_front_page_and_every_route_are_asked(example: Fleet) -> None:
     """Each on its cheap path, under the public name; panels and alerts know it by gateway, route and service."""
     labels = _labels(example, "monitor-01")
 
-    assert [(one["node"], one["route"], one.get("service"), one["__param_target"]) for one in labels] == [
-        ("gateway-01", "/", None, "https://203.0.113.21:443/"),
-        ("gateway-01", "/comfyui/", "comfyui", "https://203.0.113.21:443/comfyui/system_stats"),
-        ("gateway-01", "/ollama/", "ollama", "https://203.0.113.21:443/ollama/api/tags"),
-    ]
+    asked = {(one["node"], one["route"], one.get("service"), one["__param_target"]) for one in labels}
+    assert asked == {
+        (node, route, service, f"https://{address}:443{path}")
+        for node, address in (
+            ("gateway-01", "203.0.113.21"),
+            ("gateway-02", "203.0.113.22"),
+            ("floating", "203.0.113.20"),
+        )
+        for route, service, path in (
+            ("/", None, "/"),
+            ("/comfyui/", "comfyui", "/comfyui/system_stats"),
+            ("/ollama/", "ollama", "/ollama/api/tags"),
+        )
+    }
     assert {one["__param_hostname"] for one in labels} == {"ai-services.local"}
     assert {one["__metrics_path__"] for one in labels} == {"/probe"}
     assert len({one["instance"] for one in labels}) == len(labels)
 
 
-def test_every_monitor_asks_every_gateway(example: Fleet) -> None:
-    """A second gateway is asked from the next deploy on."""
-    second = dataclasses.replace(example["gateway-01"], name="gateway-02", address="203.0.113.22")
-    fleet = dataclasses.replace(example, nodes=(*example.nodes, second))
+def test_the_prober_reaches_every_gateway_and_the_floating_address(example: Fleet) -> None:
+    """And nothing else; without a floating address, the gateways alone."""
+    allowed = "IPAddressAllow=localhost 203.0.113.21 203.0.113.22"
+    unit = "/etc/systemd/system/prometheus-blackbox-exporter.service"
+    alone = dataclasses.replace(
+        example, nodes=tuple(dataclasses.replace(node, floating=None) for node in example.nodes)
+    )
 
-    assert {one["node"] for one in _labels(fleet, "monitor-01")} == {"gateway-01", "gateway-02"}
-    unit = _file(fleet, "monitor-01", "/etc/systemd/system/prometheus-blackbox-exporter.service")
-    assert "IPAddressAllow=localhost 203.0.113.21 203.0.113.22" in unit.splitlines()
+    assert f"{allowed} 203.0.113.20" in _file(example, "monitor-01", unit).splitlines()
+    assert allowed in _file(alone, "monitor-01", unit).splitlines()
+    assert {one["node"] for one in _labels(alone, "monitor-01")} == {"gateway-01", "gateway-02"}
 
 
 def test_prober_listens_for_its_own_prometheus_alone(example: Fleet) -> None:

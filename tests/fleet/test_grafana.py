@@ -119,8 +119,8 @@ def test_it_tells_nobody_outside(example: Fleet) -> None:
 @pytest.mark.parametrize(
     ("admitted", "allowed"),
     [
-        ((), "localhost 203.0.113.21"),
-        (("192.0.2.0/24", "2001:db8::/32"), "localhost 203.0.113.21 192.0.2.0/24 2001:db8::/32"),
+        ((), "localhost 203.0.113.21 203.0.113.22"),
+        (("192.0.2.0/24", "2001:db8::/32"), "localhost 203.0.113.21 203.0.113.22 192.0.2.0/24 2001:db8::/32"),
     ],
 )
 def test_it_listens_to_gateways_and_to_whom_data_admit(example: Fleet, admitted: tuple[str, ...], allowed: str) -> None:

@@ -1,6 +1,6 @@
 """For each alert about services, gateways and monitoring what fires it, and what does not; see cases.py."""
 
-from tests.rules.cases import GATEWAY, GPU, MONITOR, Case, serving, ups
+from tests.rules.cases import GATEWAY, GPU, MONITOR, Case, Series, serving, ups
 
 _OLLAMA = f'{GPU},service="ollama"'
 _COMFYUI = f'{GPU},service="comfyui"'
@@ -84,6 +84,17 @@ ENGINES = (
     ),
 )
 
+_ADDRESS = "203.0.113.20"
+
+
+def held(what: str, *values: str) -> Series:
+    """Whether each of several gateways holds the floating address, or is able to."""
+    return {
+        f'ipex_floating_address_{what}{{address="{_ADDRESS}",node="gateway-0{number}"}}': one
+        for number, one in enumerate(values, 1)
+    }
+
+
 GATEWAYS = (
     Case(
         "GatewayDown",
@@ -96,6 +107,29 @@ GATEWAYS = (
         {f"probe_success{{{_PROBE}}}": "0x20", f"nginx_up{{{GATEWAY}}}": "1x20"},
         {f"probe_success{{{_PROBE}}}": "0x20", f"nginx_up{{{GATEWAY}}}": "0x20"},
         labels={"node": "gateway-01", "route": "/ollama/", "service": "ollama"},
+    ),
+    Case(
+        "FloatingAddressHeldWrongly",
+        held("held", "0x20", "0x20"),
+        # While it moves, for a moment, nobody or both hold it.
+        held("held", "1x4 0x16", "0x5 1x15"),
+        labels={"address": _ADDRESS},
+        value="0",
+    ),
+    Case(
+        "FloatingAddressHeldWrongly",
+        held("held", "1x20", "1x20"),
+        held("held", "1x20", "0x20"),
+        labels={"address": _ADDRESS},
+        value="2",
+    ),
+    Case(
+        "NoSecondGateway",
+        held("able", "1x60", "0x60"),
+        held("able", "1x60", "1x60"),
+        at="50m",
+        labels={"address": _ADDRESS},
+        value="1",
     ),
     Case(
         "GatewayLogSilent",
@@ -157,10 +191,10 @@ MONITORING = (
     ),
     Case(
         "TargetsMissing",
-        ups({"ipex": 4, "node": 5}),
-        ups({"ipex": 5, "node": 5}, "0x60"),
+        ups({"ipex": 5, "node": 6}),
+        ups({"ipex": 6, "node": 6}, "0x60"),
         labels={"job": "ipex"},
-        value="4",
+        value="5",
     ),
-    Case("TargetsMissing", ups({"node": 5}), ups({"ipex": 5, "node": 5}), labels={"job": "ipex"}, value="0"),
+    Case("TargetsMissing", ups({"node": 6}), ups({"ipex": 6, "node": 6}), labels={"job": "ipex"}, value="0"),
 )
