@@ -34,7 +34,19 @@ class Lab:
     @property
     def gateway(self) -> str:
         """The first gateway."""
-        return self.names("gateways")[0]
+        return self.gateways[0]
+
+    @property
+    def gateways(self) -> list[str]:
+        """The gateways."""
+        return self.names("gateways")
+
+    def holders(self) -> list[str]:
+        """The gateways that hold the floating address, of those that answer."""
+        question = f"ip -o address show to {roster.FLOATING_ADDRESS} | wc -l"
+        return [
+            name for name in self.gateways if nodes.recorded()[name].running() and self.output(name, question) == "1"
+        ]
 
     def run(self, node: str, command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command on a node as root, whatever its exit status."""

@@ -17,7 +17,7 @@ def test_a_second_run_changes_nothing_and_says_so(lab: Lab) -> None:
     run = lab.deploy("-y")
 
     assert run.returncode == 0, run.stdout
-    assert "Nothing to change: 5 of 5 nodes are as declared" in run.stdout
+    assert "Nothing to change: 6 of 6 nodes are as declared" in run.stdout
     after = {name: lab.output(name, "systemctl show -p ExecMainPID ipex-agent") for name in before}
     assert after == before
 

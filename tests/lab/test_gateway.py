@@ -111,7 +111,7 @@ def test_prometheus_scrapes_every_node(lab: Lab) -> None:
             break
         time.sleep(0.5)
 
-    names = {"gpu-01", "gpu-02", "gpu-03", "gateway-01", "monitor-01"}
+    names = {"gpu-01", "gpu-02", "gpu-03", "gateway-01", "gateway-02", "monitor-01"}
     assert {node for job, node in health if job == "ipex"} == names
     assert {node for job, node in health if job == "node"} == names
     assert set(health.values()) == {"up"}, health
