@@ -11,7 +11,7 @@ help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
 
 
-demo: .venv/ready  ## Boot a fleet of five real nodes on this machine and deploy it
+demo: .venv/ready  ## Boot a fleet of six real nodes on this machine and deploy it
 	@$(SUDO) $(VENV)/python -m lab check
 	@$(SUDO) $(VENV)/python -m lab up
 	@$(VENV)/pyinfra -y inventory/lab.py deploy.py
