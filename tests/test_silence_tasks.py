@@ -84,7 +84,7 @@ def test_silences_are_ended_by_what_they_are_about(nodes: FakeFleet) -> None:
         (("--data", "minutes=5"), "say why"),
         (("--data", "minutes=0", "--data", "reason=x"), "write minutes from 1 to 10080"),
         (("--data", "minutes=10081", "--data", "reason=x"), "write minutes from 1 to 10080"),
-        (("--data", "minutes=5", "--data", "reason=x", "--data", "nodes=gpu-9"), "is none of gateway-01, gpu-01"),
+        (("--data", "minutes=5", "--data", "reason=x", "--data", "nodes=gpu-9"), "is none of gateway-01, gateway-02"),
         (("--limit", "*gpu-02", "--data", "minutes=5", "--data", "reason=x"), "let --limit name one"),
     ],
 )

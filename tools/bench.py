@@ -22,7 +22,7 @@ _INVENTORY = '''"""The bench's fleet: {size} GPU nodes, a gateway and a monitor.
 
 gpu_nodes = [
 {gpu_nodes}]
-gateways = [("gateway-01", {{"ssh_hostname": "198.18.0.21"}})]
+gateways = [("gateway-01", {{"ssh_hostname": "198.18.0.21", "floating": None}})]
 monitors = [("monitor-01", {{"ssh_hostname": "198.18.0.31"}})]
 '''
 
