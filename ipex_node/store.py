@@ -8,6 +8,7 @@ import os
 import re
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipex_node import files
@@ -16,9 +17,11 @@ from ipex_node.manifest import Manifest, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ipex_node.paths import Paths
+
+CURRENT = "manifest.json"
+"""The credential in which a unit hands the current generation's manifest over."""
 
 
 def directory(paths: Paths, identity: str) -> Path:
@@ -52,6 +55,29 @@ def manifest(paths: Paths, identity: str | None) -> Manifest:
         raise failed(identity, f"is not staged on this node; staged: {known}", "deploy again") from error
     if found.id != identity:
         raise failed(str(path), f"was changed: its digest is {found.id}", "deploy again")
+    return found
+
+
+def given(paths: Paths) -> Manifest:
+    """Return the current generation's manifest, for a program without privilege: root alone reads generations.
+
+    Its unit hands it over as a credential, CURRENT (systemd.exec(5), LoadCredential=); root reads it where it lies.
+
+    Raises:
+        FailedError: As `manifest`, or another generation has become current since the unit was started.
+    """
+    identity = linked(paths.current)
+    handed = os.environ.get("CREDENTIALS_DIRECTORY")
+    if identity is None or handed is None:
+        return manifest(paths, identity)
+    path = Path(handed, CURRENT)
+    try:
+        found = parse(path.read_bytes(), str(path))
+    except OSError as error:
+        cure = "deploy again: the unit is older than its program"
+        raise failed(str(path), f"cannot be read: {error.strerror}", cure) from error
+    if found.id != identity:
+        raise failed(identity, "has become current a moment ago", "the next run looks at it")
     return found
 
 

@@ -73,7 +73,7 @@ class Monitor:
         self._node = node
         self._health = health
         self._memory = memory.load(self._paths)
-        self._manifest = store.manifest(self._paths, store.linked(self._paths.current))
+        self._manifest = store.given(self._paths)
         probes = {probe.unit: probe for probe in self._manifest.probes}
         self._checks = Checks(self._paths, node, health, probes)
         self._repair = Repair(self._paths, node, health, self._checks, self._memory, lambda: why_still(world))

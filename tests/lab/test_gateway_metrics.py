@@ -151,11 +151,18 @@ def test_recorded_logs_are_counted_as_they_were(lab: Lab) -> None:
 
 
 def test_only_monitors_are_answered(lab: Lab) -> None:
-    """A GPU node gets no answer from either exporter, the monitor does."""
+    """A GPU node is turned away by the firewall, and without that by the units themselves; the monitor is answered."""
     for port, family in ((3903, "mtail_lines_total"), (9113, "nginx_up 1")):
         question = f"curl -sf -m 3 http://{GATEWAY}:{port}/metrics"
         assert family in lab.output("monitor-01", question)
-        assert lab.run("gpu-01", question).returncode == 28
+        refused = lab.run("gpu-01", question).returncode
+        lab.output("gateway-01", "systemctl stop ipex-firewall")
+        try:
+            silent = lab.run("gpu-01", question).returncode
+        finally:
+            lab.output("gateway-01", "systemctl start ipex-firewall")
+        # curl's: 7, no connection; 28, no answer.
+        assert (refused, silent) == (7, 28)
 
 
 def test_mtail_sees_nginx_logs_and_no_others(lab: Lab) -> None:

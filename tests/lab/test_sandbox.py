@@ -1,6 +1,7 @@
 """What is denied is denied, on running nodes. Every test begins with a denial that must happen."""
 
 import base64
+import json
 
 import pytest
 
@@ -100,6 +101,14 @@ def test_only_gateways_and_monitors_reach_an_engine(lab: Lab) -> None:
         lab.output("gpu-01", "systemctl start ipex-firewall")
 
     assert answered == {"gpu-03": 28, "gateway-01": 0, "monitor-01": 0}
+
+
+def test_the_health_monitor_works_inside_its_sandbox(lab: Lab) -> None:
+    """Its verdict on healthy engines: without privilege it sees all it needs, and nothing fails."""
+    lab.output("gpu-01", "systemctl start ipex-health-monitor")
+    said = lab.output("gpu-01", "journalctl -u ipex-health-monitor -o cat --no-pager -n 20 | grep checks | tail -1")
+
+    assert json.loads(said)["checks"] == {"ollama": "healthy", "comfyui": "healthy"}
 
 
 def test_memory_and_processor_limits_are_real(lab: Lab) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import runpy
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ import pytest
 from fleet.floating import PROMISED_SECONDS
 from lab import gateways, nodes
 from lab.roster import FLOATING_ADDRESS
-from tests.lab_fleet import Lab
+from tests.lab_fleet import ROOT, Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.proof]
 
@@ -228,10 +229,6 @@ def test_an_upgrade_of_both_gateways_loses_nothing(lab: Lab, holder: str) -> Non
 
 
 def _gateway_data() -> dict[str, object]:
-    import runpy  # noqa: PLC0415 - group_data is data
-
-    from tests.lab_fleet import ROOT  # noqa: PLC0415 - as above
-
     data: dict[str, object] = runpy.run_path(str(ROOT / "group_data/gateways.py"))["gateway"]
     return data
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.roster import Node, load
+from fleet import load as fleet_load
+from lab.roster import FLOATING_ADDRESS, Node, load
 from lab.state import LabError
 
 
@@ -42,3 +43,10 @@ def test_a_missing_inventory_is_named(tmp_path: Path) -> None:
     """The person must learn which file is missing."""
     with pytest.raises(LabError, match=r"absent\.py is no file"):
         load(tmp_path / "absent.py")
+
+
+def test_the_certificate_names_the_address_that_data_let_float() -> None:
+    """The lab makes its certificate before anybody has read the fleet's data."""
+    fleet = fleet_load.from_file("inventory/lab.py")
+
+    assert {node.floating.address for node in fleet.nodes if node.floating} == {FLOATING_ADDRESS}
