@@ -8,6 +8,9 @@ gateway = {
         "port": 443,
         # How long a browser comes with TLS alone, whatever address it is given; 0 tells it nothing.
         "hsts_seconds": 31536000,
+        # None: the certificate is among the secrets. Or an ACME authority issues it (docs/operate/gateway.md):
+        # {"directory": "https://acme-v02.api.letsencrypt.org/directory", "email": "operators@example.com"}
+        "acme": None,
     },
     # What one client and one address may ask: requests a second on average, so many at once before that counts, so many
     # in work at the same time. A page of ComfyUI is 300 requests at once; a chat program with one key is all its users.

@@ -1,6 +1,7 @@
 """What a node should hold: a pure function of the node and its fleet."""
 
 from fleet.desired import (
+    acme,
     agent,
     alertmanager,
     blackbox,
@@ -37,6 +38,8 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
     if node.cleanup:
         parts.append(cleanup.part(node, node.cleanup))
     if node.gateway:
+        if node.gateway.tls.acme:
+            parts.append(acme.part(node, node.gateway, node.gateway.tls.acme, fleet, (gateway.UNIT, gateway.PID)))
         parts.append(gateway.part(node, node.gateway, fleet))
         parts.append(gateway_metrics.part(node.gateway, node.metrics, fleet))
         if fleet.floating:

@@ -112,7 +112,7 @@ def _verify(settings: Gateway, fleet: Fleet) -> dict[str, Any]:
     return {
         "base_url": f"https://127.0.0.1:{settings.tls.port}",
         "host": settings.server_name,
-        "authority": gateway_access.CERTIFICATE,
+        "authority": gateway_access.trusted(settings),
         "key": gateway_access.PROBE_KEY,
         "routes": routes,
     }

@@ -1,6 +1,6 @@
 """Debian's blackbox_exporter on monitors: asks every gateway as a user would, on its public addresses."""
 
-from fleet.desired import gateway_access, probes
+from fleet.desired import acme, gateway_access, probes
 from fleet.desired.render import render
 from fleet.gateways import FLOATING
 from fleet.generation import File, Part, Unit
@@ -18,14 +18,14 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
     path = f"/etc/systemd/system/{UNIT}"
     addresses = (*fleet.addresses("gateways"), *([fleet.floating.address] if fleet.floating else []))
     unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=addresses, path=_CONFIGURATION)
-    configuration = render("blackbox/blackbox.yml.j2", authority=_AUTHORITY, key=_KEY)
+    trusted = _trusted(fleet)
+    configuration = render("blackbox/blackbox.yml.j2", authority=_AUTHORITY if trusted else "", key=_KEY)
     return Part(
         packages=("prometheus-blackbox-exporter",),
         files=(
             File(path, unit),
             File(_CONFIGURATION, configuration),
-            # The certificate that gateways show, and those behind it: what is trusted of them.
-            _for_prober(_AUTHORITY, gateway_access.certificate(fleet)),
+            *([_for_prober(_AUTHORITY, trusted)] if trusted else []),
             _for_prober(_KEY, gateway_access.probe_key(fleet)),
         ),
         # Read with every question.
@@ -36,6 +36,13 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
         ),
         probes=(probes.answers(UNIT, blackbox.port, "/-/healthy"),),
     )
+
+
+def _trusted(fleet: Fleet) -> bytes:
+    """The certificate that gateways show, and those behind it; nothing where the system's authorities are right."""
+    if any(node.gateway and node.gateway.tls.acme for node in fleet.nodes):
+        return acme.authority(fleet)
+    return gateway_access.certificate(fleet)
 
 
 def _for_prober(path: str, content: bytes) -> File:

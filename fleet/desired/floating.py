@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from fleet.desired import acme, probes
 from fleet.desired import gateway as nginx
-from fleet.desired import probes
 from fleet.desired.render import render
 from fleet.floating import ANSWER_SECONDS, Floating
 from fleet.generation import File, Part, Unit
@@ -28,6 +28,7 @@ def part(node: Node, gateway: Gateway, floating: Floating, fleet: Fleet) -> Part
     path = f"/etc/systemd/system/{UNIT}"
     peers = [one.address for one in fleet.with_role("gateways") if one != node]
     values = {"address": node.address, "peers": peers, "interface": _INTERFACE, "user": _USER}
+    values["acme"] = acme.STATE if gateway.tls.acme else ""
     unit = render(f"units/{UNIT}.j2", nginx=nginx.UNIT, runtime=_RUNTIME, configuration=_CONFIGURATION, **values)
     script = render(
         "keepalived/gateway-answers.j2",

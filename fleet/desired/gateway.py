@@ -5,7 +5,16 @@ import json
 from typing import Any
 
 from fleet import models
-from fleet.desired import front_page, gateway_access, gateway_log, gateway_metrics, gateway_models, probes, program
+from fleet.desired import (
+    acme,
+    front_page,
+    gateway_access,
+    gateway_log,
+    gateway_metrics,
+    gateway_models,
+    probes,
+    program,
+)
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Gateway, Node
@@ -17,7 +26,8 @@ SETTINGS = "/etc/ipex/gateway.json"
 QUESTION = "/ipex-upstreams"
 """What nginx answers to this machine alone: which upstreams it has loaded."""
 
-_PID = "/run/nginx/nginx.pid"
+PID = "/run/nginx/nginx.pid"
+"""Written by nginx when it takes signals."""
 _RUN = "/run/ipex-gateway"
 _PLACES = {
     "declared": "/etc/nginx/ipex/upstreams.conf",
@@ -26,7 +36,7 @@ _PLACES = {
     "candidate": f"{_RUN}/upstreams.conf",
     "state": f"{_RUN}/state.json",
     "fleet": f"{_RUN}/fleet.json",
-    "pid": _PID,
+    "pid": PID,
 }
 # What of an engine's API begins work, behind POST and the route's path; for other engines every POST does.
 # Source: ComfyUI's server.py, which serves each route with and without /api.
@@ -51,10 +61,10 @@ def part(node: Node, gateway: Gateway, fleet: Fleet) -> Part:
     """What makes a node a gateway."""
     unit = File(
         f"/etc/systemd/system/{UNIT}",
-        render("units/nginx.service.j2", gateway=gateway, pid=_PID, gateway_unit=ROTATION_UNIT),
+        render("units/nginx.service.j2", gateway=gateway, pid=PID, gateway_unit=ROTATION_UNIT),
     )
     upstreams = _upstreams(fleet)
-    configuration = (*_configuration(gateway, fleet), *gateway_access.files(node, gateway, fleet))
+    configuration = (*_configuration(node, gateway, fleet), *gateway_access.files(node, gateway, fleet))
     # The program's from then on: nginx starts with every node in where that program has not run yet.
     live = File(_PLACES["live"], upstreams.content, owner="www-data", group="www-data", seed=True)
     rotation = _rotation(node.name, gateway, fleet)
@@ -86,7 +96,7 @@ def part(node: Node, gateway: Gateway, fleet: Fleet) -> Part:
     )
 
 
-def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
+def _configuration(node: Node, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
     server = render(
         "nginx/server.conf.j2",
         gateway=gateway,
@@ -97,6 +107,7 @@ def _configuration(gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         models=gateway_models.upstreams(fleet),
         reading=gateway_models.READING,
         pages=_PAGES,
+        acme=acme.challenge(node, gateway, fleet),
     )
     return (
         File(

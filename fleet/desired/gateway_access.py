@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleet import access, endpoints, monitoring, tls
+from fleet.desired import acme
 from fleet.desired.render import render
 from fleet.endpoints import Endpoint
 from fleet.generation import File
 from fleet.model import Fleet, Gateway, Node, Service
 from fleet.secrets import KEY, Key, hashed
 
-CERTIFICATE = "/etc/nginx/ipex/tls/certificate.pem"
 PROBE_KEY = "/etc/ipex/probe.key"
 """The key of the fleet's own client, on the gateways."""
 
 _ROOT = "/etc/nginx/"
+_CERTIFICATE = "/etc/nginx/ipex/tls/certificate.pem"
 _CERTIFICATE_KEY = "/etc/nginx/ipex/tls/key.pem"
 _CLIENT_CA = "/etc/nginx/ipex/tls/client-ca.pem"
 _OF_PROBE = "probe.key"
@@ -78,18 +79,18 @@ def files(node: Node, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         "nginx/tls.conf.j2",
         protocols=tls.PROTOCOLS,
         ciphers=tls.CIPHERS,
-        certificate=CERTIFICATE.removeprefix(_ROOT),
-        key=_CERTIFICATE_KEY.removeprefix(_ROOT),
+        certificate=acme.SHOWN if gateway.tls.acme else _CERTIFICATE.removeprefix(_ROOT),
+        key=acme.SHOWN if gateway.tls.acme else _CERTIFICATE_KEY.removeprefix(_ROOT),
     )
     return (
         File("/etc/nginx/ipex/access.conf", judged),
         File("/etc/nginx/ipex/tls.conf", shown),
         File("/etc/nginx/ipex/limits.conf", render("nginx/limits.conf.j2", clients=clients, limits=gateway.limits)),
-        *_secrets(node, fleet),
+        *_secrets(node, gateway, fleet),
     )
 
 
-def _secrets(node: Node, fleet: Fleet) -> Iterator[File]:
+def _secrets(node: Node, gateway: Gateway, fleet: Fleet) -> Iterator[File]:
     secrets, keys, people = fleet.secrets, list[tuple[str, Key]](), ""
     for client in node.access.clients.values():
         proofs = secrets.credentials(client.name)
@@ -98,15 +99,21 @@ def _secrets(node: Node, fleet: Fleet) -> Iterator[File]:
     keys += [(access.OWN, key) for key in _hashed(secrets.get(_OF_PROBE).reveal())]
     yield _for_nginx(_KEYS, render("nginx/keys.conf.j2", keys=keys))
     yield _for_nginx(_PEOPLE, people.encode())
-    yield _for_nginx(CERTIFICATE, certificate(fleet))
-    yield _for_nginx(_CERTIFICATE_KEY, _lines(secrets.get("tls.key").reveal()))
+    if not gateway.tls.acme:
+        yield _for_nginx(_CERTIFICATE, certificate(fleet))
+        yield _for_nginx(_CERTIFICATE_KEY, _lines(secrets.get("tls.key").reveal()))
     if secrets.has(_OF_CLIENTS):
         yield _for_nginx(_CLIENT_CA, _lines(secrets.get(_OF_CLIENTS).reveal()))
     yield File(PROBE_KEY, probe_key(fleet), mode="0600", secret=True)
 
 
+def trusted(gateway: Gateway) -> str:
+    """Where a gateway keeps the certificate that it shows, and those behind it, to be trusted by itself."""
+    return acme.TRUSTED if gateway.tls.acme else _CERTIFICATE
+
+
 def certificate(fleet: Fleet) -> bytes:
-    """The certificate that every gateway shows, and those behind it."""
+    """The certificate of the secrets, and those behind it: every gateway shows it that has none issued."""
     return _lines(fleet.secrets.get("tls.certificate").reveal())
 
 

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from fleet import desired
+from fleet.model import Fleet
+from fleet.tls import Acme
 from lab import machine, tree
-from tests.exposure import EXPOSURE, score
+from tests.acme import declared
+from tests.exposure import ACME, EXPOSURE, score
 from tools.golden import GOLDEN
 
 pytestmark = pytest.mark.lab
@@ -37,6 +41,17 @@ def test_exposure_of_a_rendered_unit_does_not_rise(debian: Path, unit: str) -> N
     node, bound = EXPOSURE[unit]
 
     assert _exposure(debian, GOLDEN / node / f"etc/systemd/system/{unit}.service") <= bound
+
+
+@pytest.mark.parametrize("unit", ACME)
+def test_exposure_of_the_acme_units_does_not_rise(debian: Path, example: Fleet, tmp_path: Path, unit: str) -> None:
+    """Where the authority is declared."""
+    fleet = declared(example, Acme("https://acme.example.com/directory", "operators@example.com"))
+    for file in desired.generation(fleet["gateway-01"], fleet).files:
+        if file.path == f"/etc/systemd/system/{unit}.service":
+            (tmp_path / f"{unit}.service").write_bytes(file.content)
+
+    assert _exposure(debian, tmp_path / f"{unit}.service") <= ACME[unit]
 
 
 def test_a_unit_without_hardening_is_far_above_every_bound(debian: Path, tmp_path: Path) -> None:
