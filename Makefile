@@ -29,7 +29,7 @@ test: .venv/ready .venv/browser  ## The tests; the lab's where this machine can 
 check: .venv/ready .venv/browser  ## The tests that need no node
 	@$(VENV)/python -m pytest -m "not lab"
 
-proofs: .venv/ready  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
+proofs: .venv/ready .venv/pebble  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
 	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof
 
 fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
@@ -55,6 +55,14 @@ clean:  ## Remove what these targets made in this folder
 	  echo "Installing a browser for the front page's tests"; $(SUDO) apt-get update -qq && \
 	  $(SUDO) apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; \
 	}; } && touch $@ || echo "There is no browser to install: the front page is not tested in one"
+
+# For the proof of ACME: an authority to ask.
+.venv/pebble: .venv/ready
+	@command -v pebble >/dev/null || { \
+	  echo "Installing an ACME authority for the proofs"; $(SUDO) apt-get update -qq && \
+	  $(SUDO) apt-get install -y -qq --no-install-recommends pebble openssl >/dev/null; \
+	}
+	@touch $@
 
 .venv/ready: requirements.lock
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends python3-venv; }
