@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from ipex_node import engines, files, settings, tls
+from ipex_node import engines, files, loopback, settings, tls
 from ipex_node.client import Client, Way
 from ipex_node.failure import FailedError, Failure, failed
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
 ROUTE_SECONDS = 120.0
 """Time for one route: a model may have to be loaded first."""
+RELOAD_SECONDS = 5.0
+"""Longest that nginx' old workers may go on showing a certificate of before its reload."""
+_LOOKS, _LOOK_SECONDS = 3, 0.2
 
 
 def verify(world: World, record: str | None) -> dict[str, Any]:
@@ -32,6 +38,8 @@ def verify(world: World, record: str | None) -> dict[str, Any]:
         raise failed("verify", "this node has no gateway to verify", "run it on a node with the role gateways")
     failures: list[Failure] = []
     way = _way(world, gateway)
+    if way.tls:
+        await_certificate(gateway.base_url, way.tls)
     routes = [_route(gateway, way, route, failures) for route in gateway.routes]
     if failures:
         world.paths.verified.unlink(missing_ok=True)
@@ -49,6 +57,31 @@ def _way(world: World, gateway: Gateway) -> Way:
         raise failed(str(key), f"cannot be read: {error.strerror}", "deploy this gateway again") from error
     chain = world.paths.on_node(gateway.authority)
     return Way(gateway.host, said, tls.trusting(chain, gateway.host) if secured else None)
+
+
+def await_certificate(base_url: str, trusted: tls.Tls) -> None:
+    """Wait until the gateway shows what is trusted, several times in a row: old and new workers take turns at first.
+
+    In vain, it is the routes that say so.
+
+    Args:
+        base_url: Where it listens.
+        trusted: What is.
+    """
+    address, good, deadline = urlsplit(base_url), 0, time.monotonic() + RELOAD_SECONDS
+    while good < _LOOKS and time.monotonic() < deadline:
+        if good:
+            time.sleep(_LOOK_SECONDS)
+        try:
+            with closing(loopback.Connection(address.hostname or "", address.port or 443, deadline, trusted)) as line:
+                line.connect()
+        except ssl.SSLCertVerificationError:
+            good = 0
+            time.sleep(_LOOK_SECONDS)
+        except OSError:
+            return
+        else:
+            good += 1
 
 
 def _route(gateway: Gateway, way: Way, route: Route, failures: list[Failure]) -> dict[str, Any]:

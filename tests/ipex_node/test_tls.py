@@ -1,13 +1,14 @@
 """TLS to a gateway: who proves to be it is asked, and nobody else is."""
 
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ipex_node import tls
+from ipex_node import tls, verification
 from ipex_node.client import Client, Way
 from ipex_node.failure import FailedError
 from lab import authority
@@ -70,6 +71,40 @@ def test_another_authoritys_certificate_is_not_trusted(server: Server, chain: Pa
 
     with pytest.raises(FailedError, match="CERTIFICATE_VERIFY_FAILED"):
         _ask(server, Way(NAME, "ipex_key", tls.trusting(tmp_path / "chain.pem", NAME)))
+
+
+def test_old_workers_of_a_reload_are_waited_for(server: Server, chain: Path) -> None:
+    """Until they have gone, the certificate of before is shown now and then."""
+    old, new = (
+        (chain.with_name("chain.pem"), chain.with_name("key.pem")),
+        (chain.with_name("new.pem"), chain.with_name("new.key")),
+    )
+    for path, fresh in zip(old, new, strict=True):
+        path.rename(fresh)
+    chain.with_name("ca.pem").unlink()
+    authority.create(NAME, ("192.0.2.1",))
+    assert isinstance(server.socket, ssl.SSLSocket)
+    shown = server.socket.context
+    shown.load_cert_chain(*old)
+    trusted = tls.trusting(new[0], NAME)
+    threading.Timer(0.5, shown.load_cert_chain, new).start()
+
+    verification.await_certificate(f"https://127.0.0.1:{server.server_port}", trusted)
+
+    assert _ask(server, Way(NAME, "", trusted)) == {"models": []}
+
+
+def test_a_wrong_certificate_is_not_waited_for_for_ever(
+    server: Server, chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks then is told."""
+    monkeypatch.setattr(verification, "RELOAD_SECONDS", 0.3)
+    trusted = tls.trusting(chain, "elsewhere.example")
+
+    verification.await_certificate(f"https://127.0.0.1:{server.server_port}", trusted)
+
+    with pytest.raises(FailedError, match="no answer"):
+        _ask(server, Way("elsewhere.example", "", trusted))
 
 
 def test_a_missing_chain_says_what_to_do(tmp_path: Path) -> None:
