@@ -7,8 +7,9 @@ from typing import Any
 
 from fleet.desired import probes
 from fleet.desired.render import render
-from fleet.generation import File, Part, Unit
+from fleet.generation import File, Part, Unit, secret
 from fleet.model import Fleet, Gateway, Node
+from fleet.secrets import Secret
 from fleet.tls import Acme
 
 STATE = "/var/lib/ipex-acme"
@@ -76,16 +77,15 @@ def challenge(node: Node, gateway: Gateway, fleet: Fleet) -> dict[str, Any] | No
     return {"webroot": _WEBROOT, "peers": peers, "ready": READY}
 
 
-def authority(fleet: Fleet) -> bytes:
-    """The certificates of a private authority; nothing where it is a public one."""
-    secrets = fleet.secrets
-    return (secrets.get(_OF_AUTHORITY).reveal().strip() + "\n").encode() if secrets.has(_OF_AUTHORITY) else b""
+def authority(fleet: Fleet) -> Secret | None:
+    """The certificates of a private authority; none where it is a public one."""
+    return fleet.secrets.get(_OF_AUTHORITY) if fleet.secrets.has(_OF_AUTHORITY) else None
 
 
 def _programs(gateway: Gateway, acme: Acme, fleet: Fleet) -> Iterator[File]:
     trusted = authority(fleet)
     if trusted:
-        yield File(_AUTHORITY, trusted, mode="0640", group=_READER, secret=True)
+        yield secret(_AUTHORITY, trusted, _READER)
     values = {"acme": acme, "name": gateway.server_name, "webroot": _WEBROOT, "pem": PEM, "trusted": TRUSTED}
     # By authority: another one is asked at once, and not when the last one's certificate ends.
     place = f"{STATE}/lego/" + re.sub(r"[^a-z0-9.]+", "-", acme.directory.removeprefix("https://").lower())

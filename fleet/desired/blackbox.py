@@ -3,14 +3,16 @@
 from fleet.desired import acme, gateway_access, probes
 from fleet.desired.render import render
 from fleet.gateways import FLOATING
-from fleet.generation import File, Part, Unit
+from fleet.generation import File, Part, Unit, secret
 from fleet.machine import Blackbox
 from fleet.model import Fleet, Gateway
+from fleet.secrets import Secret
 
 UNIT = "prometheus-blackbox-exporter.service"
 _CONFIGURATION = "/etc/prometheus/blackbox.yml"
 _AUTHORITY = "/etc/prometheus/gateway.pem"
 _KEY = "/etc/prometheus/gateway.key"
+_PROBER = "prometheus"
 
 
 def part(blackbox: Blackbox, fleet: Fleet) -> Part:
@@ -25,8 +27,8 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
         files=(
             File(path, unit),
             File(_CONFIGURATION, configuration),
-            *([_for_prober(_AUTHORITY, trusted)] if trusted else []),
-            _for_prober(_KEY, gateway_access.probe_key(fleet)),
+            *([secret(_AUTHORITY, trusted, _PROBER)] if trusted else []),
+            secret(_KEY, gateway_access.probe_key(fleet), _PROBER),
         ),
         # Read with every question.
         units=(Unit(UNIT, inputs=(path, _CONFIGURATION)),),
@@ -38,15 +40,11 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
     )
 
 
-def _trusted(fleet: Fleet) -> bytes:
-    """The certificate that gateways show, and those behind it; nothing where the system's authorities are right."""
+def _trusted(fleet: Fleet) -> Secret | None:
+    """The certificate that gateways show, and those behind it; none where the system's authorities are right."""
     if any(node.gateway and node.gateway.tls.acme for node in fleet.nodes):
         return acme.authority(fleet)
     return gateway_access.certificate(fleet)
-
-
-def _for_prober(path: str, content: bytes) -> File:
-    return File(path, content, mode="0640", group="prometheus", secret=True)
 
 
 def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:

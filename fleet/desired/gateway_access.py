@@ -1,27 +1,26 @@
 """Who may ask the gateway for what: its certificate, its clients' credentials, the allow-list, the limits."""
 
-import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fleet import access, endpoints, monitoring, tls
 from fleet.desired import acme
 from fleet.desired.render import render
 from fleet.endpoints import Endpoint
-from fleet.generation import File
+from fleet.generation import File, secret
 from fleet.model import Fleet, Gateway, Node, Service
-from fleet.secrets import KEY, Key, hashed
+from fleet.secrets import KEY, Key, Secret, hashed
 
 PROBE_KEY = "/etc/ipex/probe.key"
 """The key of the fleet's own client, on the gateways."""
 
+_NGINX = "www-data"
 _ROOT = "/etc/nginx/"
 _CERTIFICATE = "/etc/nginx/ipex/tls/certificate.pem"
 _CERTIFICATE_KEY = "/etc/nginx/ipex/tls/key.pem"
 _CLIENT_CA = "/etc/nginx/ipex/tls/client-ca.pem"
-_OF_PROBE = "probe.key"
 _OF_CLIENTS = "tls.client_ca"
 """May be missing: then nobody has a certificate."""
 _KEYS = "/etc/nginx/ipex/keys.conf"
@@ -96,15 +95,15 @@ def _secrets(node: Node, gateway: Gateway, fleet: Fleet) -> Iterator[File]:
         proofs = secrets.credentials(client.name)
         keys += [(client.name, key) for key in proofs.keys]
         people += f"{client.name}:{proofs.password}\n" if proofs.password else ""
-    keys += [(access.OWN, key) for key in _hashed(secrets.get(_OF_PROBE).reveal())]
+    keys += [(access.OWN, key) for key in _hashed(probe_key(fleet).reveal())]
     yield _for_nginx(_KEYS, render("nginx/keys.conf.j2", keys=keys))
     yield _for_nginx(_PEOPLE, people.encode())
     if not gateway.tls.acme:
-        yield _for_nginx(_CERTIFICATE, certificate(fleet))
-        yield _for_nginx(_CERTIFICATE_KEY, _lines(secrets.get("tls.key").reveal()))
+        yield secret(_CERTIFICATE, certificate(fleet), _NGINX)
+        yield secret(_CERTIFICATE_KEY, secrets.get("tls.key"), _NGINX)
     if secrets.has(_OF_CLIENTS):
-        yield _for_nginx(_CLIENT_CA, _lines(secrets.get(_OF_CLIENTS).reveal()))
-    yield File(PROBE_KEY, probe_key(fleet), mode="0600", secret=True)
+        yield secret(_CLIENT_CA, secrets.get(_OF_CLIENTS), _NGINX)
+    yield secret(PROBE_KEY, probe_key(fleet))
 
 
 def trusted(gateway: Gateway) -> str:
@@ -112,22 +111,19 @@ def trusted(gateway: Gateway) -> str:
     return acme.TRUSTED if gateway.tls.acme else _CERTIFICATE
 
 
-def certificate(fleet: Fleet) -> bytes:
+def certificate(fleet: Fleet) -> Secret:
     """The certificate of the secrets, and those behind it: every gateway shows it that has none issued."""
-    return _lines(fleet.secrets.get("tls.certificate").reveal())
+    return fleet.secrets.get("tls.certificate")
 
 
-def probe_key(fleet: Fleet) -> bytes:
+def probe_key(fleet: Fleet) -> Secret:
     """The key of the fleet's own client."""
-    return _lines(fleet.secrets.get(_OF_PROBE).reveal())
+    return fleet.secrets.get("probe.key")
 
 
 def _for_nginx(path: str, content: bytes) -> File:
-    return File(path, content, mode="0640", group="www-data", secret=True)
-
-
-def _lines(text: str) -> bytes:
-    return (text.strip() + "\n").encode()
+    """A file made of many secrets."""
+    return File(path, content, mode="0640", group=_NGINX, secret=True)
 
 
 def _hashed(key: str) -> tuple[Key, ...]:
@@ -182,7 +178,7 @@ def _rows(services: tuple[Service, ...], monitors: tuple[Monitoring, ...]) -> It
 
 
 def _row(prefix: str, row: Endpoint) -> dict[str, object]:
-    return {**dataclasses.asdict(row), "prefix": prefix}
+    return {**asdict(row), "prefix": prefix}
 
 
 _PROBLEMS = {
