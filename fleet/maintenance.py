@@ -4,21 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+
+from ipex_node.update.wall_clock import DAY, DAYS, ZONE, Span, span
 
 LONGEST_DAYS = 31
 """A dated window becomes one interval a day; a node that rests for longer is better left out of the inventory."""
-
-_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
-_FORMS = {
-    "weekly": rf"({'|'.join(_DAYS)}) {_CLOCK}",
-    "dated": rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} {_CLOCK}",
-}
-_DAY = timedelta(days=1)
-_WEEK = timedelta(days=7)
-# A Monday: weekly windows are reckoned in its week.
-_MONDAY = datetime(2024, 1, 1)  # noqa: DTZ001 - what a wall's clock shows; which wall is said by the window
 
 
 @dataclass(frozen=True)
@@ -62,17 +53,17 @@ class Interval:
 
 def intervals(window: Window) -> tuple[Interval, ...]:
     """A window day by day. It must be one that `nonsense` has nothing against."""
-    start, end = _span(window)
+    lasts = _span(window)
+    start, end = lasts.start, lasts.end
     first = start.replace(hour=0, minute=0)
-    days = [first + number * _DAY for number in range((end - first) // _DAY + 1)]
-    parts = [(day, max(start, day), min(end, day + _DAY)) for day in days]
-    weekly = _form(window.start) == "weekly"
+    days = [first + number * DAY for number in range((end - first) // DAY + 1)]
+    parts = [(day, max(start, day), min(end, day + DAY)) for day in days]
     return tuple(
         Interval(
             start=f"{begin:%H:%M}",
-            end=f"{until:%H:%M}" if until < day + _DAY else "24:00",
-            weekday=_DAYS[day.weekday()] if weekly else None,
-            date=None if weekly else day,
+            end=f"{until:%H:%M}" if until < day + DAY else "24:00",
+            weekday=DAYS[day.weekday()] if lasts.form == "weekly" else None,
+            date=None if lasts.form == "weekly" else day,
         )
         for day, begin, until in parts
         if begin < until
@@ -106,7 +97,7 @@ def nonsense(windows: Iterable[Window], nodes: Iterable[str]) -> Iterator[tuple[
         where = f"maintenance {window.name!r}"
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", window.name):
             yield f"{where} is no name", "Write it like disks."
-        if not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", window.time_zone):
+        if not re.fullmatch(ZONE, window.time_zone):
             yield f"{where}: time_zone is {window.time_zone!r}", "Write it like Europe/Berlin."
         if unknown := sorted(set(window.nodes or ()) - known):
             yield f"{where}: no node is called {', '.join(unknown)}", f"Known nodes: {', '.join(sorted(known))}."
@@ -117,41 +108,24 @@ def nonsense(windows: Iterable[Window], nodes: Iterable[str]) -> Iterator[tuple[
 
 def _no_time(window: Window, where: str) -> Iterator[tuple[str, str]]:
     try:
-        start, end = _span(window)
+        lasts = _span(window)
     except ValueError:
         what = f"{where} lasts from {window.start!r} to {window.end!r}"
         yield what, "Write both like sunday 22:00, or both like 2026-03-01 20:00."
         return
-    if end <= start:
+    if lasts.end <= lasts.start:
         yield f"{where} ends at {window.end}", f"Let it end after it starts, {window.start}."
-    if end - start > LONGEST_DAYS * _DAY:
+    if lasts.end - lasts.start > LONGEST_DAYS * DAY:
         yield f"{where} lasts more than {LONGEST_DAYS} days", "Take the nodes out of the inventory instead."
 
 
-def _span(window: Window) -> tuple[datetime, datetime]:
-    """Read the two ends; the end of a weekly window is the first behind its start.
+def _span(window: Window) -> Span:
+    """Read the two ends.
 
     Raises:
-        ValueError: one of them is neither form, or they are not of the same.
+        ValueError: one of them is neither weekly nor dated, or they are not of the same form.
     """
-    forms = {_form(window.start), _form(window.end)}
-    if forms == {"dated"}:
-        return _dated(window.start), _dated(window.end)
-    if forms != {"weekly"}:
+    lasts = span(window.start, window.end)
+    if lasts.form == "daily":
         raise ValueError(window.name)
-    start, end = _weekly(window.start), _weekly(window.end)
-    return start, end + _WEEK if end < start else end
-
-
-def _form(text: str) -> str:
-    return next((name for name, pattern in _FORMS.items() if re.fullmatch(pattern, text)), "")
-
-
-def _dated(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M")  # noqa: DTZ007 - as _MONDAY
-
-
-def _weekly(text: str) -> datetime:
-    day, clock = text.split()
-    hours, minutes = clock.split(":")
-    return _MONDAY + timedelta(days=_DAYS.index(day), hours=int(hours), minutes=int(minutes))
+    return lasts
