@@ -5,7 +5,14 @@ VENV := .venv/bin
 # The lab and apt need root; without sudo the lab says so itself.
 SUDO := $(shell [ "$$(uname)" = Linux ] && [ "$$(id -u)" != 0 ] && command -v sudo)
 
-.PHONY: help demo demo-down show test check proofs fast format golden bench clean
+# The fleet that `make integration` and `make performance` ask; without one, the lab.
+INVENTORY ?=
+# The lab needs root; a fleet of its own is asked with the keys of who asks.
+AS_ROOT = $(if $(INVENTORY),,$(SUDO) $(if $(SUDO),env CI=$(CI)))
+SUITE = $(VENV)/python -m pytest $(if $(INVENTORY),--inventory=$(INVENTORY)) --suite $@
+
+.PHONY: help demo demo-down show test check unit integration performance security sbom coverage mutants proofs fast \
+  format golden bench clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
@@ -27,7 +34,18 @@ test: .venv/ready .venv/browser  ## The tests; the lab's where this machine can 
 	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest -v -m "not proof"
 
 check: .venv/ready .venv/browser  ## The tests that need no node
-	@$(VENV)/python -m pytest -m "not lab"
+	@$(VENV)/python -m pytest -m "not lab and not target"
+
+unit: .venv/ready .venv/browser  ## The suite that needs no node, in 30 minutes at most; the flake's checks where Nix is
+	@$(VENV)/python -m pytest --suite unit
+	@if command -v nix >/dev/null; then nix flake check; else \
+	  echo "Not checked: the flake. There is no Nix here; the integration suite checks it on a node of the lab"; fi
+
+integration: .venv/ready .venv/browser  ## On the lab, or with INVENTORY=inventory/prod.py on a real fleet, which is not changed; 60 minutes
+	@$(AS_ROOT) $(SUITE) -v
+
+performance: .venv/ready  ## As integration; 120 minutes
+	@$(AS_ROOT) $(SUITE) -v -s
 
 proofs: .venv/ready .venv/pebble  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
 	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof

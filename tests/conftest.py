@@ -25,6 +25,25 @@ from tests.fake_fleet import SECRETS, FakeFleet  # noqa: E402
 from tests.front_page import browser  # noqa: E402
 from tests.front_page.browser import Browser  # noqa: E402
 from tests.lab_fleet import INVENTORY, Lab  # noqa: E402
+from tests.suites import (  # noqa: E402
+    note,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_report_header,
+    pytest_terminal_summary,
+    target_of,
+    wanted_by,
+)
+from tests.target import NEEDS, Target  # noqa: E402
+
+__all__ = [  # pytest's hooks, found here by their names
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_report_header",
+    "pytest_terminal_summary",
+]
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,3 +122,31 @@ def lab(booted: Lab) -> Lab:
     run = booted.deploy("-y", "--data", "break_lock=true")
     assert run.returncode == 0, run.stdout
     return booted
+
+
+@pytest.fixture
+def target(request: pytest.FixtureRequest) -> Target:
+    """The fleet that is asked: the lab's, booted and deployed, or that of the inventory that was named."""
+    found = target_of(request.config)
+    if found.is_lab:
+        request.getfixturevalue("lab")
+    return found
+
+
+@pytest.fixture
+def gpus(target: Target, request: pytest.FixtureRequest) -> list[str]:
+    """The target's GPU nodes that have what the test requires; with CI=true there must be one."""
+    wanted = wanted_by(request.node)
+    target.inspect()
+    lacks = {node: target.lacks(node, wanted) for node in target.names("gpu_nodes")}
+    for node, missing in lacks.items():
+        if missing:
+            why = " and ".join(NEEDS[need] for need in missing)
+            note(request.config, f"{node} in {request.node.name}: it has not, or does not answer that it has, {why}")
+    able = [node for node, missing in lacks.items() if not missing]
+    if not able:
+        reason = f"no GPU node of {target.inventory} has {' and '.join(NEEDS[need] for need in wanted)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"with CI=true nothing is skipped; {reason}")
+        pytest.skip(reason)
+    return able

@@ -14,6 +14,8 @@ from tests.fake_fleet import MARK, SECRETS, FakeFleet
 from tools import show
 from tools.golden import GOLDEN, landing
 
+pytestmark = pytest.mark.security
+
 
 def _spelt() -> Iterator[bytes]:
     """The mark as it is, and as base64 holds it wherever it begins."""

@@ -13,7 +13,7 @@ from tests.gateway.proofs import PASSWORD
 from tests.gateway.requests import Asked
 from tests.gateway.site import Site
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.lab, pytest.mark.security, pytest.mark.timeout(60)]
 
 BOTH = pytest.mark.parametrize("asks", [ask, ask2], ids=["HTTP/1.1", "HTTP/2"])
 CLIENTS = ("use", "operate", "both", "look", "")

@@ -14,7 +14,7 @@ from tests.gateway.hostile import REFUSED, Case
 from tests.gateway.hostile_http2 import Case2
 from tests.gateway.site import NAME, Site
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.lab, pytest.mark.security, pytest.mark.timeout(60)]
 
 PATHS = tuple(hostile_paths.cases())
 CASES = (*PATHS, *hostile_wire.CASES, *hostile_fields.CASES)

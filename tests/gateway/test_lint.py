@@ -10,6 +10,8 @@ import pytest
 from fleet import desired
 from fleet.model import Fleet
 
+pytestmark = pytest.mark.security
+
 EXCUSED = {
     "ssrf": "A proxied address begins with an upstream's name: a fixed one, or one of a map's own values "
     "(test_hostile.py, cookies that name other places).",

@@ -17,7 +17,7 @@ from lab import authority, gateways
 from lab.secrets import KEYS
 from tests.lab_fleet import Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
+pytestmark = [pytest.mark.lab, pytest.mark.security, pytest.mark.usefixtures("lab")]
 
 GATEWAY = "198.18.0.21"
 PLAIN = ("GET", "/ollama/api/tags")

@@ -22,7 +22,7 @@ from lab import keys, network, nodes
 from lab.roster import MACHINE_ADDRESS
 from tests.lab_fleet import INVENTORY, PYINFRA, ROOT, Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.security]
 
 FOREIGN = 4444
 MACHINE = "this machine"

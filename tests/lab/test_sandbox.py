@@ -8,7 +8,7 @@ import pytest
 from tests.exposure import EXPOSURE, score
 from tests.lab_fleet import Lab
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.security]
 
 
 # Grafana is left out of the lab by declaration; its unit is scored as it is written (tests/parsers).

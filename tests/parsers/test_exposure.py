@@ -13,7 +13,7 @@ from tests.acme import declared
 from tests.exposure import ACME, EXPOSURE, score
 from tools.golden import GOLDEN
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.security]
 
 
 @pytest.fixture(scope="module")
