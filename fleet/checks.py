@@ -1,7 +1,6 @@
 """Rules across the whole fleet. Reading the tuple at the end is reading the rules."""
 
 import ipaddress
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
@@ -18,6 +17,7 @@ from fleet import (
     models,
     monitoring,
     notifications,
+    optimization,
     outlook,
     promises,
     spelling,
@@ -26,17 +26,6 @@ from fleet import (
 from fleet.cleanup import nonsense
 from fleet.model import ROLES, Fleet
 from fleet.problems import Problem
-
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def bytes_of(size: str) -> int | None:
-    """The bytes of a size in systemd's spelling (base 1024), or None where it is none.
-
-    Source: systemd.resource-control(5), MemoryMax=.
-    """
-    match = re.fullmatch(r"(\d+)([KMGT]?)", size)
-    return int(match[1]) * _UNITS[match[2]] if match else None
 
 
 def one_environment(environments: Mapping[str, str]) -> Iterator[Problem]:
@@ -263,6 +252,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _rollout,
     _health,
     _cleanup,
+    optimization.problems,
     _notifications,
     _rotation,
     entrance.problems,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from fleet.checks import bytes_of
 from fleet.model import Node, Service
 from fleet.observed import Observed
 from fleet.problems import Problem
+from fleet.size import bytes_of
 from ipex_node.fitness.findings import Level
 from ipex_node.fitness.judge import judge
 from ipex_node.fitness.needs import Needs, ServiceNeeds

@@ -27,6 +27,7 @@ from fleet.maintenance import Window
 from fleet.model import ROLES, Fleet, Gateway, Node, Prometheus, Role, Service
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
+from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
 from fleet.problems import Problem, report
 from fleet.rollout import Request, Rollout
@@ -74,6 +75,7 @@ class NodeData:
     drivers: str | None = None
     nix: Nix | None = None
     cleanup: Cleanup | None = None
+    optimizer: Optimizer | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)

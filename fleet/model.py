@@ -18,6 +18,7 @@ from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Require
 from fleet.maintenance import Window
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
+from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
 from fleet.rollout import Rollout, Rotation
 from fleet.route import Route
@@ -172,6 +173,7 @@ class Node:
         firewall: who may reach it beside the fleet; None where it has no firewall of this project.
         health: how its engines are judged and repaired; every node says the same.
         cleanup: what may go from its disk, on a GPU node.
+        optimizer: how models run better on it, on a GPU node.
         gpus: how many Intel GPUs it has.
         gateway: nginx' settings where it is a gateway.
         access: whom it lets in.
@@ -201,6 +203,7 @@ class Node:
     drivers: str | None = None
     nix: Nix | None = None
     cleanup: Cleanup | None = None
+    optimizer: Optimizer | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)

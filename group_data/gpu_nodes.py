@@ -84,11 +84,6 @@ services = {
         "environment": {
             "LD_LIBRARY_PATH": "/run/opengl-driver/lib",
             "ONEAPI_DEVICE_SELECTOR": "level_zero:*",
-            "SYCL_CACHE_PERSISTENT": "1",
-            "SYCL_CACHE_DIR": "%C/comfyui/sycl",
-            "NEO_CACHE_DIR": "%C/comfyui/neo",
-            "TRITON_CACHE_DIR": "%C/comfyui/triton",
-            "TORCHINDUCTOR_CACHE_DIR": "%C/comfyui/inductor",
         },
         "exec_paths": ["/nix/store"],
         "jit": True,
@@ -135,4 +130,56 @@ cleanup = {
     "staged_days": 2,
     # Between two runs that nobody asked for by hand.
     "rest_seconds": 3600,
+}
+
+# How models run better: what engines keep, in which precision, with how much memory, and which settings are tried.
+# What each option becomes for each engine stands in docs/operate/optimizer.md.
+optimizer = {
+    "enable": True,
+    # Code that drivers and engines compile for the GPU is kept on disk here, and workflows may compile models.
+    # It is cleared when the engine or its driver changes.
+    "auto_compile": True,
+    "compilation_cache": "/var/cache/ipex-models",
+    # What the caches of one engine may take, and after how long without use a file goes.
+    "cache_gb": 4,
+    "cache_days": 30,
+    "quantization": {
+        "enable": True,
+        # Service to int4, int8, fp8, bf16 or fp16; not every engine can do each (fleet/precision.py says why).
+        "precision": {"ollama": "int8"},
+        # No engine takes one.
+        "calibration_dataset": None,
+        # Models that nodes make themselves, from an unquantised one: {"llama3.2:3b-int8": "llama3.2:3b-instruct-fp16"}
+        "models": {},
+    },
+    "memory": {
+        # GPUs that share the machine's memory are used, and a full GPU may take some of it.
+        "unified_memory": True,
+        # What an engine may keep in the machine's memory: {"comfyui": "12G"}; swap_threshold of memory_max without it.
+        "memory_pool": {},
+        # From this share of a service's memory_max on the kernel reclaims, and swaps where the node has swap.
+        "swap_threshold": 0.8,
+        # Memory of the GPU that a service leaves to the other: {"ollama": "2G"}
+        "gpu_reserve": {},
+    },
+    "schedule": {
+        "model_update": "weekly",
+        "cache_cleanup": "daily",
+        # One node after the other, each in a slot of its own.
+        "performance_tuning": "monthly",
+        "spread": "4h",
+    },
+    "tuning": {
+        # Ollama's variables and what is tried for them, in all combinations.
+        "grid": {"OLLAMA_NUM_PARALLEL": ["1", "2", "4"], "OLLAMA_KV_CACHE_TYPE": ["f16", "q8_0"]},
+        # Requests at a time, measurements of a setting, tokens of a request.
+        "clients": 4,
+        "rounds": 3,
+        "tokens": 64,
+        # A setting that is faster by this share is proposed; a release that is slower by that is not promoted.
+        "gain": 0.1,
+        "loss": 0.1,
+        # Proposals are printed; True writes them into the data, for the next deploy.
+        "apply": False,
+    },
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fleet import engine_options
 from fleet.desired import probes
 from fleet.desired.render import render
 from fleet.flake import Nix
@@ -34,9 +35,14 @@ def _nix_conf(node: Node) -> File:
 
 
 def _unit_file(service: Service, node: Node, fleet: Fleet) -> File:
+    options = engine_options.of(service.name, service.engine, service.memory_max, node.optimizer)
     content = render(
         "units/engine.service.j2",
         service=service,
+        command=" ".join((service.command, *options.flags)),
+        environment=options.environment | dict(service.environment),
+        exec_paths=(*service.exec_paths, *options.exec_paths),
+        options=options,
         addresses=(*fleet.addresses("gateways", "monitors"), *service.egress),
         render_node=_device_unit(node.paths.render_node) if node.paths.render_node else None,
     )
