@@ -63,6 +63,8 @@ def start(node: Node, tree: Path) -> Process:
 
 def _environment(groups: list[Path]) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    # The settings of a node's own network (/proc/sys/net) are its own business, as on a machine.
+    inherited |= {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
     return inherited | {"LAB_GROUPS": " ".join(map(str, groups)), "TERM": "dumb", "SYSTEMD_COLORS": "0"}
 
 

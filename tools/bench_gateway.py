@@ -20,6 +20,7 @@ from typing import Any
 
 from fleet import desired, load, secrets_file
 from fleet.access import Access, Client
+from fleet.desired import gateway_kernel
 from fleet.limits import Limits, Rate
 from fleet.model import Fleet, Node
 from fleet.secrets import Credentials, Secrets
@@ -35,7 +36,7 @@ GOAL_ADDED_MS = 3.0
 GOAL_SHARE = 0.95
 _HERE = Path(__file__).parent
 _SCRIPTS = ("bench_gateway.lua", "bench_gateway_node.py")
-_TREES = ("/etc/nginx/", "/var/lib/ipex-gateway/")
+_TREES = ("/etc/nginx/", "/var/lib/ipex-gateway/", gateway_kernel.SETTINGS)
 _FOLDER = "/root/ipex-bench"
 _ASKED_BY_USERS = ("engine", "bare", "gateway")
 _OPEN = Rate(requests_per_second=1_000_000, burst=1_000_000, concurrent=60_000)
@@ -130,6 +131,7 @@ def _fill(folder: Path, gateway: str) -> None:
         "nodes": [node.address for node in fleet.with_role("gpu_nodes")],
         "ports": {service.name: service.port for service in fleet.services()},
         "limits": {"declared": "declared", "open": "open"},
+        "kernel": f"declared{gateway_kernel.SETTINGS}",
         "users": USERS,
         "asked_by_users": _ASKED_BY_USERS,
         "think_ms": THINK_MS,

@@ -134,6 +134,10 @@ def _processor_seconds(pid_file: Path) -> float:
 
 
 def _network(settings: dict[str, Any]) -> None:
+    """Let this network be as a gateway's, for all opponents alike: its kernel's settings, its nodes' addresses."""
+    _run("mount", "--bind", "/proc/sys/net", "/proc/sys/net")
+    _run("mount", "-o", "remount,rw,bind", "/proc/sys/net")
+    _run("/usr/lib/systemd/systemd-sysctl", str(HERE / settings["kernel"]))
     _run("ip", "link", "set", "lo", "up")
     for address in settings["nodes"]:
         _run("ip", "address", "add", f"{address}/32", "dev", "lo")

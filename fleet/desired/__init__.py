@@ -10,6 +10,7 @@ from fleet.desired import (
     firewall,
     floating,
     gateway,
+    gateway_kernel,
     gateway_metrics,
     grafana,
     health,
@@ -40,6 +41,7 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
     if node.gateway:
         if node.gateway.tls.acme:
             parts.append(acme.part(node, node.gateway, node.gateway.tls.acme, fleet, (gateway.UNIT, gateway.PID)))
+        parts.append(gateway_kernel.part(gateway.UNIT))
         parts.append(gateway.part(node, node.gateway, fleet))
         parts.append(gateway_metrics.part(node.gateway, node.metrics, fleet))
         if fleet.floating:

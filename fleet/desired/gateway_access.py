@@ -69,8 +69,7 @@ def files(node: Node, gateway: Gateway, fleet: Fleet) -> tuple[File, ...]:
         certificates=fleet.secrets.has(_OF_CLIENTS),
         server_name=gateway.server_name,
         address=gateway.address,
-        rows=list(_rows(services, monitors)),
-        rights=access.RIGHTS,
+        allowed=list(_allowed(services, monitors)),
         routes=[(one.route.path, one.variable) for one in services] + [(one.path, one.variable) for one in monitors],
         guarded=guarded(services),
     )
@@ -166,15 +165,20 @@ def _of(service: Service) -> tuple[Endpoint, ...]:
     return (*endpoints.of(service.engine, service.health_path), *service.route.endpoints)
 
 
-def _rows(services: tuple[Service, ...], monitors: tuple[Monitoring, ...]) -> Iterator[dict[str, object]]:
-    """The allow-list with whole paths, as the template writes it; those that are asked most come first."""
+def _allowed(
+    services: tuple[Service, ...], monitors: tuple[Monitoring, ...]
+) -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """The allow-list, route by route, with whole paths, as the template writes it: variable's name and rows.
+
+    The rows of a route that are asked most come first.
+    """
     for service in services:
-        yield from (_row(service.route.path, row) for row in _of(service))
-        yield _row(service.route.path[:-1], Endpoint(_METHODS, "", "use"))
+        below = [_row(service.route.path, row) for row in _of(service)]
+        yield service.variable, [*below, _row(service.route.path[:-1], Endpoint(_METHODS, "", "use"))]
     for monitor in monitors:
-        yield from (_row(monitor.path, row) for row in monitor.endpoints)
-        yield _row(monitor.path[:-1], Endpoint(_METHODS, "", "look"))
-    yield from (_row("/", row) for row in endpoints.FRONT_PAGE)
+        below = [_row(monitor.path, row) for row in monitor.endpoints]
+        yield monitor.variable, [*below, _row(monitor.path[:-1], Endpoint(_METHODS, "", "look"))]
+    yield "ipex_page", [_row("/", row) for row in endpoints.FRONT_PAGE]
 
 
 def _row(prefix: str, row: Endpoint) -> dict[str, object]:

@@ -23,7 +23,7 @@ def log_format(gateway: Gateway, fleet: Fleet) -> File:
     content = render(
         "nginx/log.conf.j2",
         services=fleet.services(),
-        calls=_CALLS,
+        calls={service.engine: _CALLS.get(service.engine, ()) for service in fleet.services()},
         own_client=OWN,
         log=gateway.log,
         access_log=ACCESS,

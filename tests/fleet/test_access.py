@@ -24,18 +24,19 @@ def _file(fleet: Fleet, path: str) -> File:
     return next(file for file in files if file.path == f"/etc/nginx/ipex/{path}")
 
 
-def _rows(fleet: Fleet) -> list[tuple[re.Pattern[str], str]]:
-    """The allow-list; Python's syntax of these patterns is PCRE's."""
-    text = _file(fleet, "access.conf").content.decode()
-    block = text[text.index("$ipex_right {") :].partition("\n}")[0]
+def _rows(text: str, variable: str) -> list[tuple[re.Pattern[str], str]]:
+    """The regular expressions of a map, each with its value; Python's syntax of these patterns is PCRE's."""
+    block = text[text.index(f"${variable} {{") :].partition("\n}")[0]
     return [
-        (re.compile(pattern.replace(r"\"", '"')), right)
-        for pattern, right in re.findall(r'^    "~(\^.*)" (\w+);$', block, re.MULTILINE)
+        (re.compile(pattern.replace(r"\"", '"')), value.removeprefix("$"))
+        for pattern, value in re.findall(r'^    "~(\^.*)" (\S+);$', block, re.MULTILINE)
     ]
 
 
 def _right(fleet: Fleet, method: str, uri: str) -> str:
-    return next((right for row, right in _rows(fleet) if row.search(f"{method} {uri}")), "none")
+    text = _file(fleet, "access.conf").content.decode()
+    route = next((variable for row, variable in _rows(text, "ipex_right") if row.search(uri)), "ipex_page_right")
+    return next((right for row, right in _rows(text, route) if row.search(f"{method} {uri}")), "none")
 
 
 OPEN = {

@@ -137,3 +137,15 @@ def test_a_failed_verification_fails_the_deploy_and_says_where(lab: Lab) -> None
     assert "/ollama/" in run.stdout
     assert again.returncode == 0, again.stdout
     assert "Nothing to change" not in again.stdout
+
+
+@pytest.mark.parametrize("name", ["gateway-01", "gateway-02"])
+def test_a_gateways_ports_are_used_again(lab: Lab, name: str) -> None:
+    """The kernel has been told so, and what somebody has changed by hand is put right by the unit."""
+    setting = "/proc/sys/net/ipv4/tcp_tw_reuse"
+
+    assert lab.output(name, f"cat {setting}").strip() == "1"
+
+    lab.output(name, f"echo 2 > {setting} && systemctl restart ipex-gateway-kernel")
+
+    assert lab.output(name, f"cat {setting}").strip() == "1"
