@@ -17,7 +17,7 @@ EXPOSURE = {
     "prometheus-node-exporter": ("gpu-01", 1.5),
     "nginx": ("gateway-01", 1.5),
     "ipex-gateway": ("gateway-01", 1.5),
-    "ipex-gateway-kernel": ("gateway-01", 1.4),
+    "ipex-gateway-kernel": ("gateway-01", 1.5),
     "keepalived": ("gateway-01", 2.1),
     "mtail": ("gateway-01", 1.2),
     "prometheus-nginx-exporter": ("gateway-01", 1.2),
