@@ -60,13 +60,14 @@ class Thresholds:
         """Every limit as rules write it: a length of time is given in seconds, too, as NAME_seconds."""
         limits = dataclasses.asdict(self)
         words = {name: str(value) for name, value in limits.items() if name != "without"}
-        return words | {f"{name}_seconds": str(seconds(value)) for name, value in words.items() if _spelt(value)}
+        return words | {f"{name}_seconds": str(seconds(value)) for name, value in words.items() if spelt(value)}
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def _spelt(text: str) -> bool:
+def spelt(text: str) -> bool:
+    """Whether it is such a duration as `seconds` reads."""
     return re.fullmatch(rf"[1-9][0-9]*[{''.join(_UNITS)}]", text) is not None
 
 
@@ -79,7 +80,7 @@ def nonsense(limits: Thresholds) -> Iterator[tuple[str, str]]:
     """What of it cannot be meant, each with its cure."""
     for item in dataclasses.fields(limits):
         value, where = getattr(limits, item.name), f"alerts.{item.name}"
-        if isinstance(value, str) and not _spelt(value):
+        if isinstance(value, str) and not spelt(value):
             yield f"{where} is {value!r}", "Write it like 15m."
         if isinstance(value, int | float) and value <= 0:
             yield f"{where} is {value}", "Write more than 0."

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fleet import desired, plan
+from fleet import desired, plan, promises
 from fleet.model import Fleet
 from fleet.secrets import Secrets
 from fleet.tls import Acme, nonsense
@@ -49,6 +49,16 @@ def test_what_cannot_be_meant_is_refused(example: Fleet, change: dict[str, Any],
     assert len(found) == 1
     assert found[0][0].startswith(what)
     assert not list(nonsense(gateway.tls))
+
+
+@pytest.mark.parametrize(("days", "found"), [(22, 0), (21, 2)])
+def test_a_certificate_is_renewed_before_somebody_is_told_that_it_ends(example: Fleet, days: int, found: int) -> None:
+    """The alert comes three weeks ahead: with as many days every renewal would be one. Each gateway is named."""
+    fleet = _with(example, dataclasses.replace(ACME, renew_days=days))
+    told = [problem.what for problem in promises.problems(fleet) if "certificate_ahead" in problem.what]
+
+    assert len(told) == found
+    assert all(f"when {days} days are left" in one for one in told)
 
 
 @pytest.mark.parametrize("directory", ["https://10.0.0.5:9000/acme/acme/directory", "https://[2001:db8::1]/dir"])
