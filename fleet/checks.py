@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from fleet import (
+    depots,
     entrance,
     firewall,
     front_page,
@@ -261,5 +262,6 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _gateway_log,
     _firewall,
     _dashboards,
+    depots.problems,
     promises.problems,
 )

@@ -17,14 +17,16 @@ from pyinfra_cli.inventory import make_inventory_from_files
 from fleet import checks
 from fleet.access import Access
 from fleet.cleanup import Cleanup
+from fleet.depot import Depot
+from fleet.depots import with_server
 from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
 from fleet.floating import Floating
 from fleet.grafana import Grafana
 from fleet.health import Health
-from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
+from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Prometheus, Requirements
 from fleet.maintenance import Window
-from fleet.model import ROLES, Fleet, Gateway, Node, Prometheus, Role, Service
+from fleet.model import ROLES, Fleet, Gateway, Node, Role, Service
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
@@ -89,6 +91,7 @@ class NodeData:
     alerts: Thresholds | None = None
     grafana: Grafana | None = None
     capacity: Outlook | None = None
+    depot: Depot | None = None
 
 
 def from_inventory(inventory: Inventory) -> Fleet:
@@ -145,7 +148,7 @@ def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
     problems += found
     if problems:
         return None, problems
-    fleet = Fleet(next(iter(environments.values()), "inventory"), tuple(nodes), secrets)
+    fleet = Fleet(next(iter(environments.values()), "inventory"), with_server(nodes), secrets)
     return fleet, [*checks.one_environment(environments), *checks.run(fleet)]
 
 

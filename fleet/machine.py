@@ -52,6 +52,17 @@ class NodeExporter:
 
 
 @dataclass(frozen=True)
+class Prometheus:
+    """The Prometheus server; durations and sizes in Prometheus' own spelling."""
+
+    port: int
+    scrape_interval: str
+    evaluation_interval: str
+    retention_time: str
+    retention_size: str
+
+
+@dataclass(frozen=True)
 class Blackbox:
     """Debian's blackbox_exporter, which asks the gateways as a user would."""
 

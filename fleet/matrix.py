@@ -29,6 +29,8 @@ _ASKED_BY: dict[str, tuple[Role, ...] | Literal["world", "admitted", "nobody"]] 
     "alertmanager_gossip": ("monitors",),
     "blackbox_exporter": "nobody",
     "grafana": "admitted",
+    # Whatever a node does, it takes its generation and its closures from there.
+    "depot": ROLES,
     "gateway": "world",
     "gateway's TLS": "world",
 }

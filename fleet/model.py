@@ -6,6 +6,7 @@ from typing import Literal
 
 from fleet.access import Access
 from fleet.cleanup import Cleanup
+from fleet.depot import Depot
 from fleet.firewall import Firewall
 from fleet.flake import Flake, Nix
 from fleet.floating import Floating, Takeover
@@ -14,7 +15,7 @@ from fleet.gateway_log import GatewayLog
 from fleet.grafana import Grafana
 from fleet.health import Health
 from fleet.limits import Limits
-from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Requirements
+from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Prometheus, Requirements
 from fleet.maintenance import Window
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
@@ -148,17 +149,6 @@ class Gateway:
 
 
 @dataclass(frozen=True)
-class Prometheus:
-    """The Prometheus server; durations and sizes in Prometheus' own spelling."""
-
-    port: int
-    scrape_interval: str
-    evaluation_interval: str
-    retention_time: str
-    retention_size: str
-
-
-@dataclass(frozen=True)
 class Node:
     """One machine of the fleet.
 
@@ -185,6 +175,8 @@ class Node:
         objectives, alerts: what users are promised, and from which point on somebody is told, on a monitor.
         grafana: Grafana's settings where it is a monitor.
         capacity: how growth is looked at, on a monitor.
+        depot: what one node keeps for all; every node says the same.
+        serves_depot: whether it is that node.
     """
 
     name: str
@@ -217,6 +209,8 @@ class Node:
     alerts: Thresholds | None = None
     grafana: Grafana | None = None
     capacity: Outlook | None = None
+    depot: Depot | None = None
+    serves_depot: bool = False
 
     @property
     def is_gpu(self) -> bool:
@@ -246,6 +240,8 @@ class Node:
             owners += [(self.alertmanager.port, "alertmanager"), (self.alertmanager.gossip_port, "alertmanager_gossip")]
         if self.prometheus and self.grafana and self.grafana.listens:
             owners.append((self.grafana.port, "grafana"))
+        if self.depot and self.serves_depot:
+            owners.append((self.depot.port, "depot"))
         return tuple(owners)
 
 
@@ -270,6 +266,11 @@ class Fleet:
     def floating(self) -> Floating | None:
         """The address that one of the gateways holds; None where each is reached by its own alone."""
         return next((node.floating for node in self.with_role("gateways")), None)
+
+    @property
+    def depot_node(self) -> Node | None:
+        """The node that keeps the depot; None where each node builds for itself."""
+        return next((node for node in self.nodes if node.serves_depot), None)
 
     def with_role(self, role: Role) -> tuple[Node, ...]:
         """The nodes that have a role."""

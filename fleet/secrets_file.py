@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet.secrets import Key, Secrets, hashed, of, twins
 
@@ -200,3 +202,16 @@ def ssha(password: str) -> str:
     salt = random.token_bytes(16)
     digest = hashlib.sha1(password.encode() + salt, usedforsecurity=False).digest()
     return "{SSHA}" + base64.b64encode(digest + salt).decode()
+
+
+def new_cache_key() -> str:
+    """A key that signs store paths, as `nix key generate-secret` makes it; its name tells nodes which key to try."""
+    key = Ed25519PrivateKey.generate()
+    name = f"ipex-fleet-{random.token_hex(4)}"
+    return f"{name}:{base64.b64encode(key.private_bytes_raw() + key.public_key().public_bytes_raw()).decode()}"
+
+
+def new_signing_key() -> str:
+    """An OpenSSH key without a passphrase, as `ssh-keygen -t ed25519` makes it."""
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    return Ed25519PrivateKey.generate().private_bytes(*form).decode()

@@ -4,7 +4,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from fleet.model import Gateway, Node, Prometheus, Service
+from fleet.machine import Prometheus
+from fleet.model import Gateway, Node, Service
 from fleet.problems import Problem
 
 # Pattern, and an example of it. [0-9] and not \d, which takes every script's digits.

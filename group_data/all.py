@@ -97,6 +97,21 @@ firewall = {
     "also": {},
 }
 
+# One node keeps for all what is built once: closures as a Nix binary cache, and generations that are published for
+# nodes (docs/operate/depot.md). None instead of this: each node builds or fetches for itself.
+depot = {
+    # None: the first monitor. It builds what no cache has, too.
+    "node": None,
+    "port": 8480,
+    # Connections at once, of all nodes together; Nix opens up to 25 a node.
+    "connections": 512,
+    # What built closures may take (GB); what a node's generations need is never removed. Their downloads are packed: a
+    # release of both engines and the drivers takes about 8 (an estimate).
+    "cache_gb": 60,
+    # A build leaves so much free, in Nix's store and where the depot lies (GB).
+    "free_gb": 10,
+}
+
 # Debian's node_exporter, on every node.
 node_exporter = {"port": 9100}
 

@@ -21,6 +21,9 @@ nix = {"substituters": []}
 # What users ask: one of the two gateways holds it.
 floating = {"address": "198.18.0.20", "prefix": 24, "router_id": 51}
 
+# As in all.py, on a machine that is everybody's.
+depot = {"node": None, "port": 8480, "connections": 512, "cache_gb": 1, "free_gb": 1}
+
 # Where a lab node keeps the trees that stand for its hardware.
 paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "kernel_log": "/lab/kmsg", "render_node": None}
 

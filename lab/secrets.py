@@ -51,6 +51,9 @@ def _made_up() -> dict[str, str]:
         "alertmanager.slack_url": f"{web}/slack/{MARK}",
         "alertmanager.deadman_url": f"{web}/deadman/{MARK}",
         "probe.key": secrets_file.new_key()[0],
+        "depot.cache_key": secrets_file.new_cache_key(),
+        "depot.closure_key": secrets_file.new_signing_key(),
+        "depot.fleet_key": secrets_file.new_signing_key(),
     }
 
 

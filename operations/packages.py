@@ -6,14 +6,21 @@ from pyinfra.api.command import StringCommand
 from pyinfra.api.operation import operation
 from pyinfra.operations import apt
 
+from fleet.generation import File
 from fleet.plan import Work
 
 
 def present(work: Work) -> None:
     """Install what the node's generation needs and its question found missing."""
     if work.missing:
-        daemons = tuple(unit.name for unit in work.generation.units)
+        # An empty file masks a unit that a package brings, and that nobody wants there.
+        masked = tuple(file.path.rpartition("/")[2] for file in work.generation.files if _masks(file))
+        daemons = (*(unit.name for unit in work.generation.units), *masked)
         _installed(name="Install Debian packages", packages=work.missing, daemons=daemons)
+
+
+def _masks(file: File) -> bool:
+    return file.path.startswith("/etc/systemd/system/") and not file.content
 
 
 @operation()

@@ -25,6 +25,7 @@ EXPOSURE = {
     "prometheus-alertmanager": ("monitor-01", 1.2),
     "prometheus-blackbox-exporter": ("monitor-01", 1.2),
     "grafana-server": ("monitor-01", 1.1),
+    "ipex-depot": ("monitor-01", 1.2),
 }
 ACME = {"ipex-acme": 1.1, "ipex-acme-placeholder": 0.2, "ipex-acme-reload": 0.7}
 """The same of what a gateway has that gets its certificate itself; the example fleet's do not."""

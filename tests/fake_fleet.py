@@ -18,7 +18,7 @@ from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 from pyinfra_cli.cli import cli
 
-from fleet import desired, load, plan
+from fleet import desired, load, plan, secrets_file
 from fleet.model import Fleet
 
 # What a node with an Arc A770 says of it.
@@ -35,6 +35,10 @@ SECRETS = {
         "tls.key": f"-----BEGIN PRIVATE KEY-----\n{MARK}-tls\n-----END PRIVATE KEY-----",
         # No secret: everybody who connects is shown it.
         "tls.certificate": "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----",
+        # Of these every node is told the public half.
+        "depot.cache_key": secrets_file.new_cache_key(),
+        "depot.closure_key": secrets_file.new_signing_key(),
+        "depot.fleet_key": secrets_file.new_signing_key(),
     }.items()
 }
 """The example fleet's secrets, by the variable of the shell that holds each."""

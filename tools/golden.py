@@ -1,5 +1,6 @@
 """Rewrite tests/golden, what lands on each node of the example fleet: `python -m tools.golden`."""
 
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -7,13 +8,18 @@ from pathlib import Path
 from fleet import desired, load
 from fleet.desired import program
 from fleet.model import Fleet
+from fleet.secrets import Secrets
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 EXAMPLE = "inventory/example.py"
 
 
 def landing(fleet: Fleet) -> dict[str, bytes]:
-    """Every file of every node as `NODE/PATH`, but for the program, whose sources stand in ipex_node/."""
+    """Every file of every node as `NODE/PATH`, but for the program, whose sources stand in ipex_node/.
+
+    No secret is known, so that keys of whoever renders them do not show.
+    """
+    fleet = dataclasses.replace(fleet, secrets=Secrets())
     return {
         f"{node.name}{file.path}": file.shown()
         for node in fleet.nodes

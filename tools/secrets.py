@@ -16,6 +16,9 @@ from tools.secrets_vault import Vault
 MADE: Mapping[str, Callable[[], str]] = {
     "probe.key": lambda: secrets_file.new_key()[0],
     "grafana.admin_password": secrets_file.new_password,
+    "depot.cache_key": secrets_file.new_cache_key,
+    "depot.closure_key": secrets_file.new_signing_key,
+    "depot.fleet_key": secrets_file.new_signing_key,
 }
 """Secrets that nobody else has to know: `init` makes them."""
 

@@ -31,6 +31,13 @@ ROWS = (
         "Notifications of {{ $labels.node }} do not reach people.",
     ),
     Alert(
+        "DepotDown",
+        "ticket",
+        'max by (node) (probe_success{job="depot"}) == 0',
+        "The depot on {{ $labels.node }} does not answer: no node can take a new release.",
+        "<down_for>",
+    ),
+    Alert(
         "TargetsMissing",
         "ticket",
         '(count by (job) (up{job=~"ipex|node"}) or label_replace(vector(0), "job", "ipex", "", "")'

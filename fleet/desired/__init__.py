@@ -7,6 +7,7 @@ from fleet.desired import (
     blackbox,
     cleanup,
     commands,
+    depot,
     firewall,
     floating,
     gateway,
@@ -14,6 +15,7 @@ from fleet.desired import (
     gateway_metrics,
     grafana,
     health,
+    nix,
     node_exporter,
     prometheus,
     rules,
@@ -31,7 +33,8 @@ def generation(node: Node, fleet: Fleet) -> Generation:
 
 def _parts(node: Node, fleet: Fleet) -> list[Part]:
     parts = [firewall.part(node, fleet)] if node.firewall else []
-    parts += [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet)]
+    parts += [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet), depot.part(node, fleet)]
+    parts.append(nix.part(node, fleet))
     if node.is_gpu:
         parts.append(services.part(node, fleet))
         parts += map(commands.part, (commands.TRAFFIC, commands.GPU, commands.MEMORY_CHECK))

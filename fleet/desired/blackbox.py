@@ -1,6 +1,6 @@
-"""Debian's blackbox_exporter on monitors: asks every gateway as a user would, on its public addresses."""
+"""Debian's blackbox_exporter on monitors: asks every gateway as a user would, and the depot."""
 
-from fleet.desired import acme, gateway_access, probes
+from fleet.desired import acme, depot, gateway_access, probes
 from fleet.desired.render import render
 from fleet.gateways import FLOATING
 from fleet.generation import File, Part, Unit, secret
@@ -19,6 +19,8 @@ def part(blackbox: Blackbox, fleet: Fleet) -> Part:
     """What makes the public addresses' answers visible."""
     path = f"/etc/systemd/system/{UNIT}"
     addresses = (*fleet.addresses("gateways"), *([fleet.floating.address] if fleet.floating else []))
+    if fleet.depot_node and fleet.depot_node.address not in addresses:
+        addresses = (*addresses, fleet.depot_node.address)
     unit = render(f"units/{UNIT}.j2", port=blackbox.port, addresses=addresses, path=_CONFIGURATION)
     trusted = _trusted(fleet)
     configuration = render("blackbox/blackbox.yml.j2", authority=_AUTHORITY if trusted else "", key=_KEY)
@@ -76,8 +78,21 @@ def targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
     ]
 
 
+def depot_targets(blackbox: Blackbox, fleet: Fleet) -> list[dict[str, object]]:
+    """The same of the depot, which shows no secret and is asked for none."""
+    server = fleet.depot_node
+    if not server or not server.depot:
+        return []
+    url = f"http://{server.at(server.depot.port)}{depot.HEALTH}"
+    return [_asked(blackbox, "depot", {"target": url}, {"node": server.name, "roles": ",".join(server.roles)})]
+
+
 def _target(blackbox: Blackbox, gateway: Gateway, url: str, labels: dict[str, str]) -> dict[str, object]:
-    asked = {"module": "http_2xx", "target": url, "hostname": gateway.server_name}
+    return _asked(blackbox, "http_2xx", {"target": url, "hostname": gateway.server_name}, labels)
+
+
+def _asked(blackbox: Blackbox, module: str, what: dict[str, str], labels: dict[str, str]) -> dict[str, object]:
+    asked = {"module": module, **what}
     how = {"__metrics_path__": "/probe", **{f"__param_{key}": value for key, value in asked.items()}}
-    told = {"instance": url, **labels}
+    told = {"instance": what["target"], **labels}
     return {"targets": [f"127.0.0.1:{blackbox.port}"], "labels": {**how, **told}}

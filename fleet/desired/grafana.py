@@ -3,10 +3,10 @@
 from fleet import dashboards, monitoring
 from fleet.desired import probes
 from fleet.desired.render import render
-from fleet.flake import Nix
 from fleet.generation import File, Part, Unit, secret
 from fleet.grafana import UNIT, Grafana
-from fleet.model import Fleet, Node, Prometheus, profile_of
+from fleet.machine import Prometheus
+from fleet.model import Fleet, Node, profile_of
 
 DASHBOARDS = "/etc/grafana/dashboards"
 
@@ -14,7 +14,6 @@ _UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 _SETTINGS = "/etc/grafana/grafana.ini"
 _SOURCE = "/etc/grafana/provisioning/datasources/ipex-fleet.yml"
 _PROVIDER = "/etc/grafana/provisioning/dashboards/ipex-fleet.yml"
-_NIX_CONF = "/etc/nix/nix.conf"
 _ADMIN_PASSWORD = "/etc/ipex/secrets/grafana/admin_password"  # noqa: S105 - where it is
 
 
@@ -45,8 +44,8 @@ def part(node: Node, grafana: Grafana, prometheus: Prometheus, fleet: Fleet) -> 
     from_flake = grafana.installed == "flake"
     profile = profile_of(grafana.package)
     return Part(
-        packages=("nix-bin", "nix-setup-systemd") if from_flake else ("grafana",),
-        files=(unit, password, *provisioned, *boards, *(_nix_conf(node) if from_flake else ())),
+        packages=() if from_flake else ("grafana",),
+        files=(unit, password, *provisioned, *boards),
         closures={profile: node.flake.output(grafana.package)} if from_flake else {},
         # Dashboards are no inputs: Grafana looks for them by itself.
         units=(Unit(UNIT, inputs=(*inputs, profile) if from_flake else inputs),),
@@ -70,8 +69,3 @@ def _places(grafana: Grafana) -> dict[str, str]:
             "exec_paths": "/nix/store",
         }
     return {"home": "/usr/share/grafana", "program": "bin/grafana", "share": "", "exec_paths": "/usr /bin /lib /lib64"}
-
-
-def _nix_conf(node: Node) -> tuple[File, ...]:
-    """How Nix builds on a monitor; a node that is a GPU node, too, has it from its engines."""
-    return () if node.is_gpu else (File(_NIX_CONF, render("nix/nix.conf.j2", nix=node.nix or Nix())),)

@@ -7,8 +7,8 @@ from fleet import monitoring
 from fleet.desired import blackbox, probes
 from fleet.desired.render import render
 from fleet.generation import File, Part, Unit
-from fleet.machine import Blackbox
-from fleet.model import Fleet, Node, Prometheus
+from fleet.machine import Blackbox, Prometheus
+from fleet.model import Fleet, Node
 
 UNIT = "prometheus.service"
 
@@ -53,6 +53,7 @@ def _jobs(prober: Blackbox | None, fleet: Fleet) -> dict[str, bytes]:
         "nginx": _targets([(node, gateway.connections_port) for node, gateway in gateways]),
         "gateway": _targets([(node, gateway.log.port) for node, gateway in gateways]),
         **({"blackbox": _listed(blackbox.targets(prober, fleet))} if prober else {}),
+        **({"depot": _listed(blackbox.depot_targets(prober, fleet))} if prober and fleet.depot_node else {}),
     }
 
 

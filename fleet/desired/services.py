@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from fleet import engine_options
 from fleet.desired import probes
 from fleet.desired.render import render
-from fleet.flake import Nix
 from fleet.generation import File, Part, Unit
 from fleet.model import Fleet, Node, Service, profile_of
 
@@ -18,8 +17,7 @@ def part(node: Node, fleet: Fleet) -> Part:
         closures[drivers] = node.flake.output(node.drivers)
     units = [_unit_file(service, node, fleet) for service in node.services]
     return Part(
-        packages=("nix-bin", "nix-setup-systemd"),
-        files=(*units, _nix_conf(node), *_driver_files(drivers, node.paths.render_node)),
+        files=(*units, *_driver_files(drivers, node.paths.render_node)),
         closures=closures,
         units=tuple(
             Unit(service.unit, inputs=(file.path, service.profile, *([drivers] if drivers else [])))
@@ -28,10 +26,6 @@ def part(node: Node, fleet: Fleet) -> Part:
         validators=tuple(("systemd-analyze", "verify", "--man=no", f"{{root}}{file.path}") for file in units),
         probes=tuple(probes.works(service) for service in node.services),
     )
-
-
-def _nix_conf(node: Node) -> File:
-    return File("/etc/nix/nix.conf", render("nix/nix.conf.j2", nix=node.nix or Nix()))
 
 
 def _unit_file(service: Service, node: Node, fleet: Fleet) -> File:

@@ -41,15 +41,16 @@ def test_front_page_and_every_route_are_asked(example: Fleet) -> None:
 
 
 def test_the_prober_reaches_every_gateway_and_the_floating_address(example: Fleet) -> None:
-    """And nothing else; without a floating address, the gateways alone."""
+    """And the depot, and nothing else; without a floating address, the gateways and the depot."""
+    depot = "203.0.113.31"
     allowed = "IPAddressAllow=localhost 203.0.113.21 203.0.113.22"
     unit = "/etc/systemd/system/prometheus-blackbox-exporter.service"
     alone = dataclasses.replace(
         example, nodes=tuple(dataclasses.replace(node, floating=None) for node in example.nodes)
     )
 
-    assert f"{allowed} 203.0.113.20" in _file(example, "monitor-01", unit).splitlines()
-    assert allowed in _file(alone, "monitor-01", unit).splitlines()
+    assert f"{allowed} 203.0.113.20 {depot}" in _file(example, "monitor-01", unit).splitlines()
+    assert f"{allowed} {depot}" in _file(alone, "monitor-01", unit).splitlines()
     assert {one["node"] for one in _labels(alone, "monitor-01")} == {"gateway-01", "gateway-02"}
 
 

@@ -46,7 +46,6 @@ def test_absent_everything_is_written_and_nothing_runs(example: Fleet) -> None:
     left_out = {file.path for file in installed.files} - {file.path for file in absent.files}
     assert left_out == {
         "/etc/systemd/system/grafana-server.service",
-        "/etc/nix/nix.conf",
         "/etc/ipex/secrets/grafana/admin_password",
     }
 

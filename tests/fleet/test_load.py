@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fleet import load
-from fleet.model import Fleet, Prometheus
+from fleet.machine import Prometheus
+from fleet.model import Fleet
 
 Write = Callable[..., str]
 

@@ -39,8 +39,8 @@ def _with(fleet: Fleet, *nodes: Node) -> Fleet:
         ("gateway-01", MONITOR, {22, 80, 443, 3903, 9090, 9100, 9113}),
         ("gateway-01", GPU, {22, 80, 443}),
         ("gateway-01", OUTSIDE, {22, 80, 443}),
-        ("monitor-01", GATEWAY, {22, 9090, 9091, 3000}),
-        ("monitor-01", GPU, {22}),
+        ("monitor-01", GATEWAY, {22, 8480, 9090, 9091, 3000}),
+        ("monitor-01", GPU, {22, 8480}),
         ("monitor-01", OUTSIDE, {22}),
     ],
 )
@@ -78,12 +78,13 @@ def test_a_service_that_is_called_like_a_program_is_an_engine_all_the_same(examp
 def test_two_gateways_and_two_monitors_speak_with_each_other(example: Fleet) -> None:
     """VRRP between gateways; scrapes, alerts and gossip, by UDP too, between monitors."""
     second = dataclasses.replace(example["gateway-01"], name="gateway-02", address="203.0.113.22")
-    other = dataclasses.replace(example["monitor-01"], name="monitor-02", address="203.0.113.32")
+    other = dataclasses.replace(example["monitor-01"], name="monitor-02", address="203.0.113.32", serves_depot=False)
     fleet = _with(example, second, other)
 
     takeover = [row for row in matrix.of(second, fleet) if row.protocol == "vrrp"]
     assert [row.sources for row in takeover] == [(GATEWAY,)]
     assert _reached(fleet, "monitor-02", MONITOR) == {22, 9090, 9091, 9093, 9094, 9100}
+    assert 8480 in _reached(fleet, "monitor-01", "203.0.113.32")
     assert _reached(fleet, "monitor-02", MONITOR, "udp") == {9094}
     assert 11434 in _reached(fleet, "gpu-01", "203.0.113.22")
     assert b"meta l4proto vrrp accept" in _rules(second, fleet)

@@ -190,6 +190,12 @@ MONITORING = (
         labels={"node": "monitor-01"},
     ),
     Case(
+        "DepotDown",
+        {f'probe_success{{job="depot",{MONITOR}}}': "0x20"},
+        {f'probe_success{{job="depot",{MONITOR}}}': "1x8 0x1 1x20"},
+        labels={"node": "monitor-01"},
+    ),
+    Case(
         "TargetsMissing",
         ups({"ipex": 5, "node": 6}),
         ups({"ipex": 6, "node": 6}, "0x60"),
