@@ -1,5 +1,6 @@
 """The wave plan, over chosen fleets and random ones."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def _sizes(plan: tuple[Wave, ...]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "nodes", "meant"), [("50%", 3, 2), ("50%", 4, 2), ("0%", 9, 0), ("100%", 9, 9), (1, 9, 1)]
+    ("wanted", "nodes", "meant"),
+    [("50%", 3, 2), ("50%", 4, 2), ("0%", 9, 0), ("100%", 9, 9), ("100%", 200, 200), (1, 9, 1)],
 )
 def test_a_floor_is_a_number_or_a_share_rounded_up(wanted: int | str, nodes: int, meant: int) -> None:
     """Half of three nodes is two."""
@@ -195,3 +197,55 @@ def test_a_rollout_is_the_same_for_all_nodes_and_makes_sense(tmp_path: Path) -> 
 
     for what in ("differs from the first node's", "canaries is -1", "rollout.fractions", "lock_seconds is 5"):
         assert what in said
+
+
+@pytest.mark.parametrize(
+    ("nodes", "canary", "heading"),
+    [
+        (1, True, "gpu-01 (canary)"),
+        (6, False, "gpu-01, gpu-02, gpu-03, gpu-04, gpu-05, gpu-06"),
+        (7, False, "gpu-01, gpu-02, gpu-03, gpu-04, gpu-05, gpu-06 and 1 more"),
+        (20, False, "gpu-01, gpu-02, gpu-03, gpu-04, gpu-05, gpu-06 and 14 more"),
+    ],
+)
+def test_a_heading_names_a_few_nodes_and_counts_the_others(nodes: int, heading: str, *, canary: bool) -> None:
+    """It stays one line for a fleet of any size."""
+    assert str(Wave(tuple(_names(nodes)), canary)) == heading
+
+
+def test_a_wave_is_no_canary_unless_it_is_said() -> None:
+    """Its heading promises nothing else."""
+    assert str(Wave(("gpu-01",))) == "gpu-01"
+
+
+def test_a_change_of_one_node_has_no_canary() -> None:
+    """Nobody waits to see it succeed."""
+    assert [wave.canary for wave in waves.plan(["gpu-01"], [], canaries=1, fractions=[])] == [False]
+
+
+@pytest.mark.parametrize(("serving", "floor"), [(4, 1), (4, 2)])
+def test_a_wave_that_leaves_enough_is_let_begin(serving: int, floor: int) -> None:
+    """More than the floor, and exactly the floor."""
+    nodes = _names(serving)
+
+    waves.check(Wave(tuple(nodes[:2])), [_ollama(nodes, nodes, floor)])
+
+
+def test_a_wave_is_stopped_where_a_node_has_gone_since_it_was_planned() -> None:
+    """The refusal counts what would serve, and names who could help."""
+    nodes = _names(3)
+
+    with pytest.raises(FloorError) as stopped:
+        waves.check(Wave(("gpu-01",)), [_ollama(nodes, nodes[:2], 2), Capacity("comfyui", frozenset(), frozenset(), 0)])
+
+    (problem,) = stopped.value.problems
+    assert problem.what == "cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2"
+    assert problem.cure == "Bring gpu-03 back into service, or lower the floor of ollama in group_data/."
+
+
+def test_what_is_planned_cannot_be_altered() -> None:
+    """A wave and a capacity are values: a plan that was shown is the plan that is carried out."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Wave(("gpu-01",)).canary = True  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        _ollama([], [], 0).floor = 1  # type: ignore[misc]
