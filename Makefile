@@ -47,6 +47,21 @@ integration: .venv/ready .venv/browser  ## On the lab, or with INVENTORY=invento
 performance: .venv/ready  ## As integration; 120 minutes
 	@$(AS_ROOT) $(SUITE) -v -s
 
+security: .venv/ready  ## Look for what makes the fleet unsafe: code, dependencies, secrets, workflows; then the suite; 45 minutes
+	@$(VENV)/python -m tools.security
+	@$(SUDO) $(if $(SUDO),env CI=$(CI)) $(VENV)/python -m pytest --suite $@
+
+sbom: .venv/ready  ## Write the software bill of materials to build/sbom
+	@$(VENV)/python -m tools.sbom $(if $(INVENTORY),--inventory $(INVENTORY) --ask)
+
+coverage: .venv/ready  ## What the tests run that need no node: lines and branches, with a report in build/coverage
+	@mkdir -p build && rm -f build/.coverage*
+	@$(VENV)/coverage run -m pytest -q tests/fleet tests/facts tests/ipex_node tests/lab_unit tests/test_*.py --ignore tests/test_simulator.py
+	@$(VENV)/coverage combine --quiet && $(VENV)/coverage html --quiet && $(VENV)/coverage report
+
+mutants: .venv/ready  ## Change the transaction, the wave plan and the loader, and see whether tests notice (an hour)
+	@nice $(VENV)/python -m tools.mutants
+
 proofs: .venv/ready .venv/pebble  ## Rollouts and ill engines, under load and faults, on the lab's nodes (half an hour)
 	@$(SUDO) $(VENV)/python -m pytest -v -s -m proof
 

@@ -18,6 +18,7 @@
 
       wheels = builtins.fromJSON (builtins.readFile ./nix/torch-xpu-wheels.json);
       pin-torch-xpu = pkgs.callPackage ./nix/pin-torch-xpu.nix { };
+      security-scan = pkgs.callPackage ./nix/security-scan.nix { };
       packages = {
         ollama-ipex = pkgs.callPackage ./nix/ollama-ipex.nix { };
         comfyui-ipex = pkgs.callPackage ./nix/comfyui-ipex.nix { inherit wheels; };
@@ -32,15 +33,27 @@
         comfyui-cpu = pkgs.comfyui;
       };
 
-      apps.${system}.pin-torch-xpu = {
-        type = "app";
-        program = "${pin-torch-xpu}/bin/pin-torch-xpu";
-        meta.description = "Pin the PyTorch XPU wheels into nix/torch-xpu-wheels.json";
+      apps.${system} = {
+        pin-torch-xpu = {
+          type = "app";
+          program = "${pin-torch-xpu}/bin/pin-torch-xpu";
+          meta.description = "Pin the PyTorch XPU wheels into nix/torch-xpu-wheels.json";
+        };
+        security-scan = {
+          type = "app";
+          program = "${security-scan}/bin/security-scan";
+          meta.description = "Look for what makes the fleet unsafe, in a checkout";
+        };
       };
 
       # import, not callPackage: that adds `override` to the set, which is no check.
       checks.${system} = import ./nix/checks.nix {
-        inherit packages pin-torch-xpu wheels;
+        inherit
+          packages
+          pin-torch-xpu
+          security-scan
+          wheels
+          ;
         inherit (pkgs) runCommand;
       };
 

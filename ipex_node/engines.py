@@ -163,7 +163,7 @@ def graph() -> dict[str, Any]:
     that proofs do not pile up. The random colour keeps ComfyUI from answering out of its cache.
     """
     # No secret depends on the colour.
-    colour = random.randrange(1 << 24)  # noqa: S311
+    colour = random.randrange(1 << 24)  # noqa: S311 - no secret: two colours should differ
     image = {"width": 64, "height": 64, "batch_size": 1, "color": colour}
     return {
         "1": {"class_type": "EmptyImage", "inputs": image},

@@ -101,6 +101,6 @@ class Load:
     async def rest(self) -> None:
         """Wait between two requests, until the run ends at the latest."""
         try:
-            await asyncio.wait_for(self.stop.wait(), self.pause * random.uniform(0.5, 1.5))  # noqa: S311
+            await asyncio.wait_for(self.stop.wait(), self.pause * random.uniform(0.5, 1.5))  # noqa: S311 - people do not pause by the clock
         except TimeoutError:
             return

@@ -4,6 +4,7 @@
   packages,
   pin-torch-xpu,
   runCommand,
+  security-scan,
   wheels,
 }:
 let
@@ -49,8 +50,8 @@ let
       : > $out
     '';
 
-    # Its build has the script read by shellcheck.
-    inherit pin-torch-xpu;
+    # Their builds have the scripts read by shellcheck.
+    inherit pin-torch-xpu security-scan;
   };
 
   # A ComfyUI whose torch is nixpkgs' own would start, answer, and compute on the processor.

@@ -27,7 +27,7 @@ def _placed(node: Node, address: str, access: Access, limits: dict[str, Any]) ->
     gateway = node.gateway and dataclasses.replace(
         node.gateway,
         port=_free("0.0.0.0"),  # noqa: S104 - where nginx will listen
-        tls=dataclasses.replace(node.gateway.tls, port=_free("0.0.0.0")),  # noqa: S104
+        tls=dataclasses.replace(node.gateway.tls, port=_free("0.0.0.0")),  # noqa: S104 - a port that is free on all
         limits=dataclasses.replace(node.gateway.limits, **limits),
     )
     prometheus = node.prometheus and dataclasses.replace(node.prometheus, port=_free(address))

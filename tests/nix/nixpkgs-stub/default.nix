@@ -109,6 +109,7 @@ let
   pkgs =
     genAttrs [
       "autoPatchelfHook"
+      "git"
       "gnumake"
       "level-zero"
       "makeBinaryWrapper"
