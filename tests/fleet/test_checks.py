@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fleet import checks, size
+from fleet import checks
 from fleet.model import Fleet, Node
+from fleet.size import bytes_of
 from fleet.structure import Structure
 
 
@@ -27,7 +28,7 @@ from fleet.structure import Structure
 )
 def test_a_size_is_read_as_systemd_reads_it(size: str, number: int | None) -> None:
     """Base 1024, one letter, no space."""
-    assert size.bytes_of(size) == number
+    assert bytes_of(size) == number
 
 
 def _said(fleet: Fleet) -> Iterator[str]:
