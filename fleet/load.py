@@ -31,6 +31,7 @@ from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
+from fleet.patching import Patching
 from fleet.problems import Problem, report
 from fleet.rollout import Request, Rollout
 from fleet.secrets import Secrets
@@ -70,6 +71,7 @@ class NodeData:
     paths: Paths
     rollout: Rollout
     health: Health
+    patching: Patching
     secrets: SecretsFile | None = None
     firewall: Firewall | None = None
     address: str | None = None

@@ -21,6 +21,7 @@ from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
+from fleet.patching import Patching
 from fleet.rollout import Rollout, Rotation
 from fleet.route import Route
 from fleet.secrets import Secrets
@@ -160,6 +161,7 @@ class Node:
         services: the engines it runs; empty unless it is a GPU node.
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
         nix: where Nix fetches from, on a GPU node.
+        patching: how its distribution is kept current, and how long its reboot may take.
         firewall: who may reach it beside the fleet; None where it has no firewall of this project.
         health: how its engines are judged and repaired; every node says the same.
         cleanup: what may go from its disk, on a GPU node.
@@ -190,6 +192,7 @@ class Node:
     paths: Paths
     rollout: Rollout
     health: Health
+    patching: Patching
     firewall: Firewall | None = None
     services: tuple[Service, ...] = ()
     drivers: str | None = None

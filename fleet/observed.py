@@ -44,8 +44,11 @@ class Observed:
 
     @property
     def is_drained(self) -> bool:
-        """Whether an operator keeps it out of rotation; a transaction's own drain ends with it."""
-        return self.rotation == "draining" and self.status["rotation"].get("by") == "operator"
+        """Whether it stays out of rotation: for an operator, or after a reboot whose proof has failed.
+
+        A transaction's own drain ends with it.
+        """
+        return self.rotation == "draining" and self.status["rotation"].get("by") in {"operator", "reboot"}
 
     @property
     def quarantined(self) -> Mapping[str, Mapping[str, Any]]:
@@ -61,6 +64,11 @@ class Observed:
     def needs_reboot(self) -> bool:
         """Whether its health monitor keeps all of it out of rotation: a GPU's driver comes back by nothing else."""
         return bool(self.status.get("reboot_needed"))
+
+    @property
+    def reboot_reasons(self) -> tuple[str, ...]:
+        """Why it needs a reboot, whoever asks for one; empty where it needs none."""
+        return tuple(map(str, self.status.get("reboot_reasons") or ()))
 
     def runs(self, unit: str) -> bool:
         """Whether a unit of its generation is up, as systemd sees it."""

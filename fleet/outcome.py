@@ -11,9 +11,11 @@ class Ending(Enum):
     DOWN = "cannot be reached"
     BROKEN = "neither old nor new: could not be put back"
     UNKNOWN = "lost on the way: it ends old or new by itself"
+    HELD = "out of rotation: its services are not proved"
     OLD = "old generation, after a failure"
     UNTOUCHED = "untouched"
     NEW = "new generation"
+    DONE = "done, and serving"
     UNCHANGED = "as declared before the run"
 
 
@@ -38,7 +40,7 @@ class Outcome:
     @property
     def failed(self) -> bool:
         """Whether something went wrong on it after it had been reached."""
-        return bool(self.doing) or self.ending in {Ending.BROKEN, Ending.UNKNOWN, Ending.OLD}
+        return bool(self.doing) or self.ending in {Ending.BROKEN, Ending.UNKNOWN, Ending.HELD, Ending.OLD}
 
     def __str__(self) -> str:
         """The node, and what it serves."""

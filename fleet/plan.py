@@ -74,6 +74,14 @@ def rollback(node: Node, generation: Generation, observed: Observed, to: str) ->
     return Work(node, generation, (), reasons, current=observed.generation, target=target if goes else "")
 
 
+def reboot(node: Node, generation: Generation, observed: Observed, *, only_needed: bool) -> Work:
+    """A node's part of a reboot; a machine that is no node yet cannot come back as one, and has none."""
+    asked = observed.reboot_reasons or (() if only_needed else ("asked for by hand",))
+    reasons = tuple(f"reboot: {reason}" for reason in asked) if observed.generation else ()
+    current = observed.generation
+    return Work(node, generation, (), reasons, current=current, target=current or "" if reasons else "")
+
+
 def capacities(
     fleet: Fleet, answers: Mapping[str, Observed], left_out: Mapping[str, Collection[str]]
 ) -> tuple[Capacity, ...]:

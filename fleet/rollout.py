@@ -55,6 +55,7 @@ class Request:
         json: answer for programs.
         nodes: the nodes a silence is about, with commas between; all alerts without it.
         minutes: how long a silence lasts.
+        only_needed: leave alone the nodes that need no reboot.
     """
 
     confirm: str = ""
@@ -65,3 +66,4 @@ class Request:
     json: bool = False
     nodes: str = ""
     minutes: int | None = None
+    only_needed: bool = True

@@ -84,6 +84,12 @@ rollout = {
     "guard": "none",
 }
 
+# How nodes are kept current beside what this project installs.
+patching = {
+    # How long a node may take from the command to reboot until it answers again over SSH (s).
+    "reboot_seconds": 900,
+}
+
 # Who may reach a node beside the fleet itself, whose own traffic follows from the model. None instead of this: no
 # firewall of this project on that node. Sources are "any", networks, or gpu_nodes, gateways, monitors.
 firewall = {

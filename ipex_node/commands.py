@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipex_node.patching import words as patching
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -36,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _changing(command)
     _answering(command)
     _rollout_words(command)
+    patching.add(command)
     return words
 
 

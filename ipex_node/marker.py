@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 OPERATOR = "operator"
 CHANGE = "change"
+REBOOT = "reboot"
 WHO = (OPERATOR, CHANGE)
-"""Who keeps a node out of rotation."""
+"""Who keeps a node out of rotation; a reboot is a change."""
+_KEPT = (OPERATOR, REBOOT)
+"""Those whose wish survives a boot, and that no transaction takes back."""
 _ACTIVATE = "activate "
 
 
@@ -25,7 +28,7 @@ class Drain:
 
     Attributes:
         reason: Why, in words for a person.
-        by: `operator`, or `activate ID` for a transaction.
+        by: `operator`, `reboot`, or `activate ID` for a transaction.
         since: When it was wished.
     """
 
@@ -51,18 +54,18 @@ def drain(paths: Paths) -> Drain | None:
 
 
 def put_drain(paths: Paths, reason: str, by: str) -> None:
-    """Wish the node out of rotation; an operator's wish is not replaced by a transaction's."""
+    """Wish the node out of rotation; an operator's wish is replaced by nobody's, a reboot's by an operator's alone."""
     there = drain(paths)
-    if there and there.by == OPERATOR != by:
+    if there and there.by in _KEPT and by != OPERATOR:
         return
     wish = json.dumps(asdict(Drain(reason, by, time.strftime("%Y-%m-%dT%H:%M:%S%z")))).encode()
-    if by == OPERATOR:
+    if by in _KEPT:
         files.write(paths.kept_drain, wish)
     files.write(paths.drain, wish)
 
 
 def remember_drain(paths: Paths) -> None:
-    """Drain again after a boot, where an operator has drained and not taken it back."""
+    """Drain again after a boot, where an operator, or the reboot itself, has drained and not taken it back."""
     if paths.kept_drain.exists():
         files.write(paths.drain, paths.kept_drain.read_bytes())
 
@@ -79,7 +82,7 @@ def put_activating(paths: Paths, identity: str) -> None:
 
 
 def clear_transactions(paths: Paths) -> bool:
-    """Take away what a transaction has put; an operator's wish stays.
+    """Take away what a transaction has put; the wish of an operator or of a reboot stays.
 
     Returns:
         Whether there was anything.
@@ -87,9 +90,9 @@ def clear_transactions(paths: Paths) -> bool:
     for path in (paths.activating, paths.drain):
         files.remove_unfinished(path)
     there = drain(paths)
-    was = paths.activating.exists() or (there is not None and there.by != OPERATOR)
+    was = paths.activating.exists() or (there is not None and there.by not in _KEPT)
     paths.activating.unlink(missing_ok=True)
-    if there and there.by != OPERATOR:
+    if there and there.by not in _KEPT:
         paths.drain.unlink(missing_ok=True)
     return was
 

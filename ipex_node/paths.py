@@ -160,6 +160,31 @@ class Paths:
         return self.state / "drain"
 
     @property
+    def reboot(self) -> Path:
+        """Present from the moment a reboot is begun until the node has come back from it."""
+        return self.state / "reboot.json"
+
+    @property
+    def rebooted(self) -> Path:
+        """How the last reboot has ended."""
+        return self.state / "rebooted.json"
+
+    @property
+    def reboot_required(self) -> Path:
+        """What a package leaves that wants a reboot."""
+        return self.on_node("/run/reboot-required")
+
+    @property
+    def kernel_release(self) -> Path:
+        """The kernel that runs."""
+        return self.on_node("/proc/sys/kernel/osrelease")
+
+    @property
+    def boot(self) -> Path:
+        """The kernels that are installed."""
+        return self.on_node("/boot")
+
+    @property
     def firewall_trial(self) -> Path:
         """What is known of rules on trial, while they are."""
         return self.run / "firewall-trial.json"

@@ -84,7 +84,9 @@ def _question(paths: Paths, manifest: Manifest) -> str:
     verdict = shlex.quote(str(paths.verdict))
     # An unprivileged user's: as border.py reads it, no link is followed, no pipe waited for, no end awaited.
     told = f"dd if={verdict} iflag=nofollow,nonblock bs=64K count=16 status=none 2>/dev/null"
-    lines = [f"ls -lA --full-time -- {own}", told, *rules]
+    reboot = shlex.join(str(place) for place in (paths.reboot_required, paths.boot))
+    # A directory's time changes with every kernel that comes or goes.
+    lines = [f"ls -lA --full-time -- {own}", f"ls -ld --full-time -- {reboot}", told, *rules]
     if contents:
         lines += [f"sha256sum -- {contents}", f"stat -c '%f %U:%G %n' -- {contents}"]
     if profiles:

@@ -9,6 +9,7 @@ from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
 from ipex_node.health import verdict
 from ipex_node.manifest import Manifest
+from ipex_node.patching import needs
 from ipex_node.systemd import Systemd
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def status(world: World) -> dict[str, Any]:
         "condemned": held.out([service.name for service in node.services], ()),
         "firewall": firewall.state(paths),
         "reboot_needed": held.node is not None,
+        "reboot_reasons": needs.reboot_reasons(paths),
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         "last_backup": backup.summary(paths),
         "closures": closures,

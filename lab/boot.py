@@ -19,9 +19,20 @@ tree=$1 home=$2; shift 2
 for group in $LAB_GROUPS; do echo $$ > "$group/cgroup.procs"; done
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$home/upper,workdir=$home/work" "$home/root"
 unset LAB_GROUPS
-exec "$@"
+# Under --keep-unit nspawn leaves a reboot to whoever started it, with exit status 133 (systemd's nspawn.c).
+status=133
+while [ "$status" = 133 ]; do
+  "$@" & machine=$!
+  trap 'kill -TERM "$machine"' TERM
+  # A signal ends the first wait, and not the machine.
+  while status=0; wait "$machine" || status=$?; [ "$status" -gt 128 ] && kill -0 "$machine" 2>/dev/null; do :; done
+done
+exit "$status"
 """
-"""Run in a mount namespace of its own: the overlay ends with the node, whatever ends the node."""
+"""Run in a mount namespace of its own: the overlay ends with the node, whatever ends the node.
+
+A node that reboots by itself gets the same disk and the same wire, and a boot id of its own.
+"""
 
 INIT = "for group in {groups}; do mount -o remount,rw,bind /sys/fs/cgroup/$group; done; exec /usr/lib/systemd/systemd"
 """The node's first process on a hybrid machine: makes the controllers writable, then becomes systemd."""

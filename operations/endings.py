@@ -41,6 +41,9 @@ def _ending(rollout: "Rollout", host: Host, work: Work) -> Outcome:
     failed, begun = host in state.failed_hosts, rollout.begun.get(name, [])
     doing = begun[-1] if failed and begun else ""
     why = _why(state, host, name) if failed else ()
+    settled = next((one["ending"] for one in reversed(answers(state).get(name, [])) if "ending" in one), None)
+    if settled:
+        return Outcome(name, Ending[settled], work.current or "", doing, why)
     activation = next((one for one in reversed(answers(state).get(name, [])) if "to" in one), None)
     if activation:
         return Outcome(name, *_activated(activation), doing, why)

@@ -85,7 +85,7 @@ class Rollout:
         record.keep(self, ends, self._since, "done" if complete else "stopped")
         self._lock.release()
         if complete and not self.survey.answers.unreached:
-            changed = sum(one.ending is Ending.NEW for one in ends)
+            changed = sum(one.ending in {Ending.NEW, Ending.DONE} for one in ends)
             logger.info("--> Done: %s nodes changed in %.0f s", changed, monotonic() - self._since[1])
             return
         raise RefusedError(outcome.closing(ends, self._stopped, self._commands(ends)))

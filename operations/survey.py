@@ -1,6 +1,6 @@
 """From what the nodes said: refuse what is not fit, and say what the run will do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pyinfra import logger
@@ -17,6 +17,9 @@ from operations import capacity, command_line, question
 from operations.lock import RolloutLock
 from operations.once import once
 from operations.question import Answers
+
+Edges = Callable[[Answers, list[str]], tuple[Wave, ...]]
+"""Parts the gateways and monitors that change into waves."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,14 @@ def _deploy(state: State) -> Survey:
     return planned(state, found, _works(found))
 
 
-def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
+def planned(state: State, found: Answers, works: dict[str, Work], edges: Edges | None = None) -> Survey:
     """Part each node's work into waves, print the plan, and refuse what must not be done like that.
+
+    Args:
+        state: pyinfra's.
+        found: what the nodes said.
+        works: each node's part.
+        edges: parts gateways and monitors into waves; as for a deploy without it.
 
     Raises:
         RefusedError: a floor cannot be held, a generation has failed before, or the environment's guard forbids it.
@@ -95,7 +104,7 @@ def planned(state: State, found: Answers, works: dict[str, Work]) -> Survey:
     problems += [one for name, work in works.items() for one in plan.quarantined(work, found.answers[name])]
     _refuse(found.fleet, problems)
     changing = [name for name, work in works.items() if work.activate]
-    survey = Survey(found, works, _gpu_waves(state, found, changing), _edge_waves(found, changing))
+    survey = Survey(found, works, _gpu_waves(state, found, changing), (edges or _edge_waves)(found, changing))
     _print_plan(survey)
     _guard(survey)
     return survey
@@ -116,6 +125,12 @@ def _gpu_waves(state: State, found: Answers, changing: list[str]) -> tuple[Wave,
 def _edge_waves(found: Answers, changing: list[str]) -> tuple[Wave, ...]:
     nodes = _holder_last(found, [name for name in changing if not found.fleet[name].is_gpu])
     return waves.plan(nodes, [_gateways(found.fleet, nodes)], 0, ())
+
+
+def one_by_one(found: Answers, changing: list[str]) -> tuple[Wave, ...]:
+    """Part monitors and gateways for what takes them away: each alone, monitors first, the holder last."""
+    nodes = _holder_last(found, [name for name in changing if not found.fleet[name].is_gpu])
+    return tuple(Wave((name,)) for name in sorted(nodes, key=lambda name: found.fleet[name].gateway is not None))
 
 
 def _gateways(fleet: Fleet, changing: Iterable[str]) -> waves.Capacity:

@@ -15,7 +15,7 @@ _STANDARD_OR_OWN = {
     # Grafana's SDK, like Jinja, turns values into text, and does nothing else.
     "fleet": {"fleet", "grafana_foundation_sdk", "ipex_node", "jinja2"},
     "ipex_node": {"ipex_node"},
-    "operations": {"fleet", "facts", "operations", "pyinfra", "gevent"},
+    "operations": {"fleet", "facts", "operations", "pyinfra", "gevent", "paramiko"},
     "facts": {"fleet", "facts", "ipex_node", "pyinfra"},
     # Importing pyinfra puts gevent under the threads that boot the nodes. Its CA is made with what paramiko stands on.
     "lab": {"lab", "cryptography"},

@@ -17,6 +17,7 @@ from fleet.desired import (
     health,
     nix,
     node_exporter,
+    patching,
     prometheus,
     rules,
     services,
@@ -33,7 +34,13 @@ def generation(node: Node, fleet: Fleet) -> Generation:
 
 def _parts(node: Node, fleet: Fleet) -> list[Part]:
     parts = [firewall.part(node, fleet)] if node.firewall else []
-    parts += [agent.part(node, fleet), status.part(node), node_exporter.part(node, fleet), depot.part(node, fleet)]
+    parts += [
+        agent.part(node, fleet),
+        status.part(node),
+        patching.part(node),
+        node_exporter.part(node, fleet),
+        depot.part(node, fleet),
+    ]
     parts.append(nix.part(node, fleet))
     if node.is_gpu:
         parts.append(services.part(node, fleet))

@@ -1,0 +1,1 @@
+"""Security updates of the distribution, and the reboots that some of them need."""
