@@ -43,6 +43,7 @@ def _samples(paths: Paths, now: Mapping[str, Any]) -> Iterator[Sample]:
     for what in _DRIFT:
         yield Sample("ipex_node_drift", {"what": what}, drifted[what])
     yield Sample("ipex_node_quarantined_generations", {}, len(now["quarantined"]))
+    yield Sample("ipex_node_reboot_reasons", {}, len(now["reboot_reasons"]))
     yield Sample("ipex_node_staged_generations", {}, len(now["staged"]))
     if now["generation"]:
         # The link is made anew by every commit of another generation, and by nothing else.

@@ -40,6 +40,8 @@ _LEAVE_SECONDS = 120
 _PROVE_SECONDS = 300
 _ASK_SECONDS = 20
 _PAUSE_SECONDS = 1
+# A command whose connection was lost may still be on its way: so long nothing may be seen of it.
+_QUIET_SECONDS = 60
 
 
 def of(state: State) -> Survey:
@@ -128,16 +130,18 @@ def _await(state: State, host: Host, work: Work, before: Answer | None) -> Answe
     boot = before["boot"] if before else ""
     deadline = monotonic() + _boot_seconds(work)
     said: Answer | None = None
+    seen = monotonic()
     while monotonic() < deadline:
         gevent.sleep(_PAUSE_SECONDS)
         _reconnect(host)
         said = _say(state, host)
         if said is None or (said["boot"] == boot and said["under_way"]):
+            seen = monotonic()
             continue
         last = said["last"] or {}
         if said["boot"] != boot and last.get("boot") == said["boot"]:
             return _ended(last)
-        if said["boot"] == boot:
+        if said["boot"] == boot and monotonic() - seen > _QUIET_SECONDS:
             return _failed(work, "rebooted", "it has not rebooted", "ask again; on the node: journalctl -b -n 50")
     where = "it does not answer over SSH" if said is None else "its services are not proved"
     return _failed(work, "reboot", f"{where} after {_boot_seconds(work)} s", "look at its console, or at its journal")

@@ -14,7 +14,19 @@ from fleet.observed import Observed
 from operations import command_line, question
 from operations.once import once
 
-_HEADINGS = ("node", "GPU", "driver", "generation", "flake", "services", "rotation", "firewall", "backup", "drift")
+_HEADINGS = (
+    "node",
+    "GPU",
+    "driver",
+    "generation",
+    "flake",
+    "services",
+    "rotation",
+    "firewall",
+    "reboot",
+    "backup",
+    "drift",
+)
 _NONE = "-"
 
 
@@ -67,6 +79,7 @@ def _row(node: Node, said: Observed | None) -> dict[str, Any]:
         "holds_floating": said.holds_floating,
         "condemned": dict(said.condemned),
         "firewall": {"declared": node.firewall is not None, **said.status.get("firewall", {})},
+        "reboot_reasons": list(said.reboot_reasons),
         "last_backup": said.status.get("last_backup"),
         "drift": list(said.status.get("drift", ())),
         "quarantined": dict(said.quarantined),
@@ -99,6 +112,7 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
         ]
     )
     yield _firewall(row["firewall"])
+    yield "; ".join(row["reboot_reasons"]) or _NONE
     yield row["last_backup"] or _NONE
     yield ", ".join(f"{item['name']} {item['why']}" for item in row["drift"]) or "none"
 

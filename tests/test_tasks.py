@@ -27,7 +27,7 @@ def test_status_is_a_table_for_people(nodes: FakeFleet) -> None:
     assert run.status == 0, run.output
     rows = {line.split()[0]: " ".join(line.split()) for line in run.output.splitlines() if line.startswith("  g")}
     assert "Arc A770 i915" in rows["gpu-01"]
-    assert "012345678901 ollama up, comfyui up in yes - none" in rows["gpu-01"]
+    assert "012345678901 ollama up, comfyui up in yes - - none" in rows["gpu-01"]
     assert "draining (new memory)" in rows["gpu-02"]
     assert "ollama DOWN" in rows["gpu-03"]
     assert "ollama-ipex.service failed" in rows["gpu-03"]
@@ -148,3 +148,27 @@ def test_verify_probes_the_engines_and_uses_the_routes(nodes: FakeFleet) -> None
     assert sorted(run.order(" probe")) == ["gpu-01", "gpu-02", "gpu-03"]
     assert run.order(" verify") == ["gateway-01", "gateway-02"]
     assert run.order("--record") == []
+
+
+def test_a_reboot_takes_the_nodes_that_need_it(nodes: FakeFleet) -> None:
+    """The plan names each with its reason; a node that needs none is left alone, and --dry changes nothing."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    assert "Nothing to reboot: none of" in nodes.run("--dry", deploy="tasks/reboot.py").output
+    _says(nodes, "gpu-02", reboot_reasons=["kernel 6.12.9 runs, 6.12.10 is installed"])
+
+    run = nodes.run("--dry", deploy="tasks/reboot.py")
+
+    assert run.status == 0, run.output
+    assert "gpu-02: reboot: kernel 6.12.9 runs, 6.12.10 is installed" in run.output
+    assert "gpu-01: as declared" in run.output
+    assert "wave 1 of 1: gpu-02" in run.output
+
+
+def test_gateways_reboot_last_and_one_at_a_time(nodes: FakeFleet) -> None:
+    """Monitors come before them, and each node that leaves is alone."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+
+    run = nodes.run("--dry", "--data", "only_needed=false", "--data", "force=true", deploy="tasks/reboot.py")
+
+    then = [line.split("then: ")[1] for line in run.output.splitlines() if "then: " in line]
+    assert then == ["monitor-01", "gateway-01", "gateway-02"]

@@ -83,6 +83,14 @@ ROWS = (
         "{{ $labels.name }} on {{ $labels.node }} has failed.",
         "<down_for>",
     ),
+    # What the health monitor asks for is RebootNeeded: that node serves nobody.
+    Alert(
+        "RebootPending",
+        "ticket",
+        "max by (node) (ipex_node_reboot_reasons) > 0 unless on (node) max by (node) (ipex_node_reboot_needed) == 1",
+        "{{ $labels.node }} runs a kernel or libraries that have been replaced on its disk, until it reboots.",
+        "<differ_for>",
+    ),
     Alert(
         "NodesDiffer",
         "ticket",

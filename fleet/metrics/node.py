@@ -72,6 +72,12 @@ ROWS = (
         "/var/lib/ipex/quarantine.json",
     ),
     Metric(
+        "ipex_node_reboot_reasons",
+        "gauge",
+        "Why the node needs a reboot, counted: packages that ask for it, a newer kernel, the health monitor.",
+        "ipex-node status",
+    ),
+    Metric(
         "ipex_node_staged_generations",
         "gauge",
         "Generations that lie ready on this node, the current one included.",

@@ -25,6 +25,7 @@ def test_a_machine_that_is_no_node_yet(node: FakeNode) -> None:
         "closure": 0,
         "generation": 0,
         "quarantined_generations": 0,
+        "reboot_reasons": 0,
         "staged_generations": 0,
     }
 

@@ -300,6 +300,13 @@ GPUS = (
         labels={"node": "gpu-01"},
     ),
     Case(
+        "RebootPending",
+        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x300", f"ipex_node_reboot_needed{{{GPU}}}": "0x300"},
+        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x300", f"ipex_node_reboot_needed{{{GPU}}}": "1x300"},
+        at="4h",
+        labels={"node": "gpu-01"},
+    ),
+    Case(
         "GpuResidencyLost",
         {
             f'ipex_model_size_bytes{{{GPU},service="ollama",model="a"}}': "100x60",
