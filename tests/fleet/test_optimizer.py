@@ -53,7 +53,7 @@ def _said(fleet: Fleet) -> list[str]:
         ("memory", {"gpu_reserve": {"nothing": "2G"}}, "optimizer.memory.gpu_reserve.nothing: no such service"),
         ("memory", {"memory_pool": {"comfyui": "15G"}}, "optimizer.memory.memory_pool.comfyui is more than 0.8 of"),
         ("schedule", {"spread": "soon"}, "optimizer.schedule.spread is 'soon'"),
-        ("tuning", {"grid": {"PATH": ("/tmp",)}}, "optimizer.tuning.grid is ['PATH']"),  # noqa: S108
+        ("tuning", {"grid": {"PATH": ("/tmp",)}}, "optimizer.tuning.grid is ['PATH']"),  # noqa: S108 - a name in data; nothing is written there
         ("tuning", {"rounds": 0}, "optimizer.tuning.rounds is 0"),
         ("quantization", {"calibration_dataset": "coco-subset"}, "optimizer.quantization.calibration_dataset is"),
         ("quantization", {"precision": {"olama": "int8"}}, "optimizer.quantization.precision.olama: no such service"),
