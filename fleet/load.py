@@ -50,6 +50,7 @@ class RefusedError(PyinfraError, CliError):
 # What makes a machine something. An environment's data are everybody's; its Prometheus is the monitors' all the same.
 _OF_ROLE: dict[str, Role] = {
     "services": "gpu_nodes",
+    "optimizer": "gpu_nodes",
     "gateway": "gateways",
     "prometheus": "monitors",
     "blackbox": "monitors",

@@ -11,6 +11,16 @@ PERIOD_SECONDS = {"daily": 86400, "weekly": 604800, "monthly": 28 * 86400}
 """The shortest each may be."""
 CACHE_ROOT = "/var/cache/"
 """What CacheDirectory= is relative to (systemd.exec(5))."""
+DEFAULTS = {
+    "OLLAMA_NUM_PARALLEL": "1",
+    "OLLAMA_KV_CACHE_TYPE": "f16",
+    "OLLAMA_FLASH_ATTENTION": "1",
+    "OLLAMA_MAX_LOADED_MODELS": "0",
+    "OLLAMA_CONTEXT_LENGTH": "0",
+    "OLLAMA_GPU_OVERHEAD": "0",
+}
+"""What Ollama takes without being told (ollama/ollama at fb3076099, envconfig/config.go). What is tuned stands here, so
+that the declared setting is one of the grid's."""
 MOST_SETTINGS = 24
 """Settings of a tuning: each costs two restarts of an engine on a node that serves nobody meanwhile."""
 _SIZE = r"[1-9][0-9]*[KMGT]?"
@@ -152,10 +162,10 @@ def nonsense(optimizer: Optimizer) -> Iterator[tuple[str, str]]:
 
 def _of_tuning(tuning: Tuning) -> Iterator[tuple[object, str, object, str]]:
     names, values = sorted(tuning.grid), [value for some in tuning.grid.values() for value in some]
-    known = all(re.fullmatch(r"OLLAMA_[A-Z_]+", name) for name in names)
+    known = set(names) <= set(DEFAULTS)
     spelt = all(re.fullmatch(r"[A-Za-z0-9_.-]+", value) for value in values)
     number = len(tuning.settings())
-    yield known, "tuning.grid", names, "Name variables of Ollama's."
+    yield known, "tuning.grid", names, f"Name some of {', '.join(DEFAULTS)}."
     yield spelt, "tuning.grid", values, "Write values of letters, digits and dots."
     yield 0 < number <= MOST_SETTINGS, "tuning.grid", f"{number} settings", f"Try 1 to {MOST_SETTINGS} of them."
     yield 1 <= tuning.clients <= 64, "tuning.clients", tuning.clients, "Write 1 to 64."

@@ -44,8 +44,15 @@ metrics = {
     "status_seconds": 300,
     # Upper bounds (s) of the histogram of requests' durations; the brief's objective, 2, must be one of them.
     "duration_buckets": [0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 900],
-    # status and health are looked at every five minutes, cleanup runs once a week.
-    "silent_seconds": {"gpu": 60, "traffic": 60, "status": 900, "health": 900, "cleanup": 864000},
+    # status and health are looked at every five minutes, cleanup runs once a week, the optimizer once a day.
+    "silent_seconds": {
+        "gpu": 60,
+        "traffic": 60,
+        "status": 900,
+        "health": 900,
+        "cleanup": 864000,
+        "optimizer": 259200,
+    },
 }
 
 # How the health monitor judges the engines of a GPU node and repairs them.

@@ -11,8 +11,8 @@ secrets = {"file": "/var/lib/ipex-lab/secrets.age", "identity": "/var/lib/ipex-l
 
 # The lab's own flake, packed by `python -m lab up`; `python -m lab.pin` prints the pin.
 flake = {
-    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-daf6131b.tar.gz",
-    "nar_hash": "sha256-2vYTG2awdtZy+NRmXVX+1EZqzSBHNhEl1oYcRQyOj/E=",
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-c8153a36.tar.gz",
+    "nar_hash": "sha256-yBU6Nuqu+Q8Wd/lWHYhed9Mffrmr6zr4vscWCzxul7M=",
 }
 
 # The lab has no route to a binary cache, and builds its three small packages itself.
@@ -41,6 +41,37 @@ health = {
     "disk_share": 0.85,
     "circuit_share": 0.5,
     "circuit_nodes": 2,
+}
+
+# As in gpu_nodes.py, but for tests, which tune the nodes themselves: few settings, few words.
+optimizer = {
+    "enable": True,
+    "auto_compile": True,
+    "compilation_cache": "/var/cache/ipex-models",
+    "cache_gb": 1,
+    "cache_days": 30,
+    "quantization": {
+        "enable": True,
+        "precision": {"ollama": "int8"},
+        "calibration_dataset": None,
+        "models": {},
+    },
+    "memory": {"unified_memory": True, "memory_pool": {}, "swap_threshold": 0.8, "gpu_reserve": {}},
+    "schedule": {
+        "model_update": "monthly",
+        "cache_cleanup": "monthly",
+        "performance_tuning": "monthly",
+        "spread": "1h",
+    },
+    "tuning": {
+        "grid": {"OLLAMA_NUM_PARALLEL": ["1", "4"], "OLLAMA_KV_CACHE_TYPE": ["f16"]},
+        "clients": 4,
+        "rounds": 2,
+        "tokens": 16,
+        "gain": 0.1,
+        "loss": 0.1,
+        "apply": False,
+    },
 }
 
 # The lab reaches neither a binary cache nor Grafana's repository: what would be provisioned is written all the same.

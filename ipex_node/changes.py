@@ -9,6 +9,7 @@ from ipex_node import files, marker, rotation, situation, snapshot, store
 from ipex_node.failure import failed
 from ipex_node.health import verdict
 from ipex_node.nix import Nix
+from ipex_node.optimizer import caches
 from ipex_node.systemd import Systemd, UnitState
 
 if TYPE_CHECKING:
@@ -128,6 +129,15 @@ class Changes:
     def restore_profiles(self) -> None:
         """Switch the profiles back."""
         past.restore_profiles(self._world, self.before)
+
+    def turn_caches(self) -> str:
+        """Give engines the caches of the closures they are about to run."""
+        turned = caches.turn_all(self._world.paths, self._situation)
+        return " ".join(turned)
+
+    def return_caches(self) -> None:
+        """Give engines their old caches back."""
+        caches.turn_all(self._world.paths, self._situation, back=True)
 
     def start(self) -> str:
         """Let exactly the affected units read what has changed, and start those that do not run."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipex_node.optimizer import words as optimizer
 from ipex_node.patching import words as patching
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _answering(command)
     _rollout_words(command)
     patching.add(command)
+    optimizer.add(command)
     return words
 
 

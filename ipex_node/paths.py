@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SELDOM = {"cleanup"}
+SELDOM = {"cleanup", "optimizer"}
 """Sources of metrics that run less often than a machine may boot."""
 
 

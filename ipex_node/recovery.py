@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ipex_node import before, deadman, marker, situation, steps, store, transaction, validation
 from ipex_node.changes import Changes
 from ipex_node.failure import FailedError, Failure
+from ipex_node.optimizer import trial
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def recover(world: World, check: Check | None = None, *, at_boot: bool = False) 
 def resume(
     world: World, check: Check | None = None, *, at_boot: bool = False, overdue: bool = False
 ) -> tuple[int, dict[str, Any]]:
-    """End a transaction that was cut off; the caller holds the lock."""
+    """End a transaction that was cut off, and a setting that nobody tries any more; the caller holds the lock."""
+    tried = trial.end(world)
     journal = transaction.Journal(world.paths.journal)
     events = journal.unfinished()
     if not events:
-        if marker.clear_transactions(world.paths):
+        if marker.clear_transactions(world.paths) or tried:
             deadman.disarm(world)
         return 0, _answer("nothing")
     outcome, cause = _outcome(world, events, overdue=overdue)

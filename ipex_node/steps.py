@@ -82,6 +82,7 @@ def changes_of(world: World, found: Situation, changes: Changes, check: Check | 
         Step("snapshot the data", changes.snapshot, changes.restore_data),
         Step("install files", changes.install, changes.restore_files),
         Step("switch profiles", changes.switch, changes.restore_profiles),
+        Step("turn the caches", changes.turn_caches, changes.return_caches),
         Step(START, changes.start, changes.stop_new, judges=True),
         Step("probe", probe, judges=True),
         Step(COMMIT, changes.commit, changes.uncommit),

@@ -59,4 +59,17 @@ ROWS = (
         "max by (node, backup) (ipex_backup_failed) == 1",
         "The last attempt at the backup {{ $labels.backup }} of {{ $labels.node }} has failed.",
     ),
+    Alert(
+        "ReleaseSlower",
+        "ticket",
+        "max by (node, service, model) (ipex_baseline_regressed) == 1",
+        "{{ $labels.service }} on {{ $labels.node }} is slower with {{ $labels.model }} than the release before.",
+    ),
+    Alert(
+        "OptimizerFailed",
+        "ticket",
+        "max by (node, task) (ipex_optimizer_failed) == 1",
+        "The optimizer's {{ $labels.task }} has failed on {{ $labels.node }}.",
+        "<odd_for>",
+    ),
 )

@@ -17,6 +17,7 @@ from fleet.desired import (
     health,
     nix,
     node_exporter,
+    optimizer,
     patching,
     prometheus,
     rules,
@@ -42,12 +43,7 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
         depot.part(node, fleet),
     ]
     parts.append(nix.part(node, fleet))
-    if node.is_gpu:
-        parts.append(services.part(node, fleet))
-        parts += map(commands.part, (commands.TRAFFIC, commands.GPU, commands.MEMORY_CHECK))
-        parts.append(health.part(node))
-    if node.cleanup:
-        parts.append(cleanup.part(node, node.cleanup))
+    parts += _of_gpu_node(node, fleet)
     if node.gateway:
         if node.gateway.tls.acme:
             parts.append(acme.part(node, node.gateway, node.gateway.tls.acme, fleet, (gateway.UNIT, gateway.PID)))
@@ -64,4 +60,17 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
         parts.append(alertmanager.part(node, node.alertmanager, node.notifications, fleet))
     if node.prometheus and node.grafana:
         parts.append(grafana.part(node, node.grafana, node.prometheus, fleet))
+    return parts
+
+
+def _of_gpu_node(node: Node, fleet: Fleet) -> list[Part]:
+    parts = []
+    if node.is_gpu:
+        parts.append(services.part(node, fleet))
+        parts += map(commands.part, (commands.TRAFFIC, commands.GPU, commands.MEMORY_CHECK))
+        parts.append(health.part(node))
+    if node.cleanup:
+        parts.append(cleanup.part(node, node.cleanup))
+    if node.optimizer and node.optimizer.enable:
+        parts.append(optimizer.part(node, node.optimizer, fleet))
     return parts

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from fleet import fitness, models
-from fleet.desired import cleanup, gateway, gateway_access, probes, program
+from fleet.desired import cleanup, gateway, gateway_access, optimizer, probes, program
 from fleet.desired import floating as keepalived
 from fleet.desired.render import render
 from fleet.floating import PROMISED_SECONDS, Floating
@@ -59,6 +59,7 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "gateways": {one.name: one.address for one in fleet.with_role("gateways")},
         "floating": _floating(node, fleet.floating, fleet) if fleet.floating and node.gateway else None,
         "services": [_service(service) for service in node.services],
+        "optimizer": optimizer.settings(node),
         "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
         "verify": _verify(node.gateway, fleet) if node.gateway else None,

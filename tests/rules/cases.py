@@ -266,6 +266,21 @@ CHANGES = (
         {f'ipex_backup_failed{{{GPU},backup="models"}}': "0x2 1x3 0x10"},
         labels={"node": "gpu-01", "backup": "models"},
     ),
+    Case(
+        "ReleaseSlower",
+        {f'ipex_baseline_regressed{{{GPU},service="ollama",model="tinyllama"}}': "0x3 1x10"},
+        # Measured again, and as fast as before.
+        {f'ipex_baseline_regressed{{{GPU},service="ollama",model="tinyllama"}}': "1x5 0x10"},
+        labels={"node": "gpu-01", "service": "ollama", "model": "tinyllama"},
+    ),
+    Case(
+        "OptimizerFailed",
+        {f'ipex_optimizer_failed{{{GPU},task="caches"}}': "1x60"},
+        # Failed once, and done since.
+        {f'ipex_optimizer_failed{{{GPU},task="caches"}}': "1x5 0x60"},
+        at="40m",
+        labels={"node": "gpu-01", "task": "caches"},
+    ),
 )
 
 GPUS = (

@@ -9,12 +9,13 @@ import ipaddress
 import os
 import socket
 import sys
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from pathlib import Path
 
 from . import faults
 from .golang import duration_text, timestamp
-from .http import HttpError, Request, Response, Server, complain, text
+from .http import HttpError, Request, Response, Server, compact, complain, text
 from .ollama_generate import Engine
 from .ollama_models import CONTEXT_LENGTH, Scheduler, Shelf, full_name
 from .ollama_openai import OpenAI
@@ -43,6 +44,7 @@ class Ollama:
             ("GET", "/api/ps"): self._ps,
             ("POST", "/api/show"): self._show,
             ("POST", "/api/pull"): self._pull,
+            ("POST", "/api/create"): self._create,
             ("DELETE", "/api/delete"): self._delete,
             ("POST", "/api/generate"): self._engine.generate,
             ("POST", "/api/chat"): self._engine.chat,
@@ -116,6 +118,23 @@ class Ollama:
         self._shelf.pull(name)
         return Response({"status": "success"}, content_type="application/x-ndjson")
 
+    async def _create(self, request: Request) -> Response:
+        """Make a model from another (docs/api.md, "Create a Model"); the quantiser refuses in the stream."""
+        asked = request.json()
+        name, source = str(asked.get("model") or asked.get("name") or ""), str(asked.get("from") or "")
+        if not name or full_name(name).startswith(":"):
+            raise HttpError(400, {"error": "invalid model name"})
+        if not source:
+            raise HttpError(400, {"error": "neither 'from' or 'files' was specified"})
+        level, quantize = self._shelf.find(source).level, str(asked.get("quantize") or asked.get("quantization") or "")
+        begun = [{"status": f"quantizing {level} model to {quantize.upper()}"}] if quantize else []
+        try:
+            self._shelf.create(name, source, quantize)
+            told = [*begun, {"status": "writing manifest"}, {"status": "success"}]
+        except HttpError as error:
+            told = [error.body if isinstance(error.body, dict) else {"error": str(error)}]
+        return Response(content_type="application/x-ndjson", stream=_told(told))
+
     async def _delete(self, request: Request) -> Response:
         asked = request.json()
         self._shelf.remove(str(asked.get("model") or asked.get("name") or ""))
@@ -136,6 +155,11 @@ class Ollama:
                 ],
             }
         )
+
+
+async def _told(lines: list[dict[str, str]]) -> AsyncGenerator[bytes, None]:
+    for line in lines:
+        yield compact(line) + b"\n"
 
 
 def version() -> str:

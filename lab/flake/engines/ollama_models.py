@@ -23,6 +23,7 @@ class Model:
     name: str
     size: int
     modified: float
+    level: str = "Q4_0"
 
     def described(self) -> dict[str, object]:
         """Return what /api/tags says about it (api/types.go, ListModelResponse)."""
@@ -43,8 +44,19 @@ class Model:
             "family": "llama",
             "families": ["llama"],
             "parameter_size": "1.1B",
-            "quantization_level": "Q4_0",
+            "quantization_level": self.level,
         }
+
+
+QUANTISED = {"Q4_K_S": 0.28, "Q4_K_M": 0.3, "Q8_0": 0.53}
+"""What fs/ggml/type.go takes for a quantisation, each with the share of F16's size that is left."""
+UNQUANTISED = ("F16", "BF16", "F32")
+_TAGS = {"fp16": "F16", "f16": "F16", "bf16": "BF16", "fp32": "F32", "f32": "F32"}
+
+
+def level_of(name: str) -> str:
+    """Return what a library's tag promises: its last word, or a quantised model where it has none."""
+    return _TAGS.get(name.rpartition(":")[2].rpartition("-")[2].lower(), "Q4_0")
 
 
 def full_name(name: str) -> str:
@@ -68,8 +80,20 @@ class Shelf:
         return self._manifests / full_name(name).replace("/", "%2F")
 
     def pull(self, name: str) -> None:
-        """Add a model."""
-        self._path(name).write_text(json.dumps({"name": full_name(name), "size": 637_700_138}))
+        """Add a model as the library has it."""
+        self._write(name, 637_700_138, level_of(name))
+
+    def create(self, name: str, source: str, quantize: str) -> None:
+        """Make a model from another; the refusals are those of server/create.go and fs/ggml/type.go."""
+        found, wanted = self.find(source), {"Q4_K": "Q4_K_M"}.get(quantize.upper(), quantize.upper())
+        if quantize and wanted not in (*QUANTISED, *UNQUANTISED):
+            raise HttpError(400, {"error": f"unsupported quantization type {quantize.upper()}"})
+        if quantize and found.level not in UNQUANTISED:
+            raise HttpError(400, {"error": "quantization is only supported for F16, BF16 and F32 models"})
+        self._write(name, int(found.size * QUANTISED.get(wanted, 1.0)), wanted or found.level)
+
+    def _write(self, name: str, size: int, level: str) -> None:
+        self._path(name).write_text(json.dumps({"name": full_name(name), "size": size, "level": level}))
 
     def remove(self, name: str) -> None:
         """Remove a model; a 404 where there is none."""
@@ -81,7 +105,7 @@ class Shelf:
         try:
             path = self._path(str(name))
             manifest = json.loads(path.read_text())
-            return Model(manifest["name"], manifest["size"], path.stat().st_mtime)
+            return Model(manifest["name"], manifest["size"], path.stat().st_mtime, manifest.get("level", "Q4_0"))
         except OSError as error:
             raise HttpError(404, {"error": f"model '{name}' not found"}) from error
 
