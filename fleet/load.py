@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import CliError
 from pyinfra_cli.inventory import make_inventory_from_files
 
-from fleet import checks
+from fleet import channels, checks
 from fleet.access import Access
 from fleet.cleanup import Cleanup
 from fleet.depot import Depot
@@ -33,6 +33,7 @@ from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
 from fleet.patching import Patching
 from fleet.problems import Problem, report
+from fleet.release import Release
 from fleet.rollout import Request, Rollout
 from fleet.secrets import Secrets
 from fleet.secrets_file import SecretsError, SecretsFile, read
@@ -64,7 +65,6 @@ class NodeData:
     """Every key that inventory/ and group_data/ may set for a node, beside pyinfra's own."""
 
     environment: str
-    flake: Flake
     requirements: Requirements
     agent: Agent
     metrics: Metrics
@@ -73,6 +73,8 @@ class NodeData:
     rollout: Rollout
     health: Health
     patching: Patching
+    channel: str | None = None
+    flake: Flake | None = None
     secrets: SecretsFile | None = None
     firewall: Firewall | None = None
     address: str | None = None
@@ -194,6 +196,7 @@ def _node(host: Host) -> tuple[Node | None, NodeData | None, list[Problem]]:
     _apply_overrides(structure, data)
     values: NodeData = structure.record(NodeData, data, "")
     address = values.address or host.data.get("ssh_hostname") or host.name
+    release = _release(structure, values)
     if structure.problems:
         return None, None, structure.problems
     roles = tuple(role for role in ROLES if role in host.groups)
@@ -203,8 +206,23 @@ def _node(host: Host) -> tuple[Node | None, NodeData | None, list[Problem]]:
         if item.name not in {"environment", "address", "secrets"} and _OF_ROLE.get(item.name) in {None, *roles}
     }
     settings["services"] = tuple(settings.get("services", {}).values())
+    settings |= {"flake": release.flake if release else values.flake, "release": release}
     node = Node(name=node_name(host), address=str(address), roles=roles, **settings)
     return node, values, []
+
+
+def _release(structure: Structure, values: NodeData) -> Release | None:
+    """What the channel names that a node's environment follows; where it names nothing yet, `flake` stands."""
+    release = None
+    if isinstance(values.channel, str):
+        try:
+            release = channels.named(values.channel)
+        except channels.ChannelError as error:
+            for problem in error.problems:
+                structure.refuse(f"{problem.where} {problem.what}", problem.cure)
+    if not release and values.flake is None:
+        structure.refuse("flake is missing", "Set it in group_data/, or follow a channel that names a release.")
+    return release
 
 
 def _is_pyinfras(key: str) -> bool:

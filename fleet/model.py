@@ -22,6 +22,7 @@ from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
 from fleet.outlook import Outlook
 from fleet.patching import Patching
+from fleet.release import Release
 from fleet.rollout import Rollout, Rotation
 from fleet.route import Route
 from fleet.secrets import Secrets
@@ -162,6 +163,7 @@ class Node:
         drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
         nix: where Nix fetches from, on a GPU node.
         patching: how its distribution is kept current, and how long its reboot may take.
+        channel, release: the channel its environment follows, and what that names; every node says the same.
         firewall: who may reach it beside the fleet; None where it has no firewall of this project.
         health: how its engines are judged and repaired; every node says the same.
         cleanup: what may go from its disk, on a GPU node.
@@ -170,13 +172,11 @@ class Node:
         gateway: nginx' settings where it is a gateway.
         access: whom it lets in.
         floating: the address that one of the gateways holds; every gateway says the same.
-        prometheus: Prometheus' settings where it is a monitor.
-        blackbox: where the prober of public addresses listens, on a monitor.
+        prometheus, blackbox: Prometheus' settings, and where the prober of public addresses listens, on a monitor.
         alertmanager: Alertmanager's settings where it is a monitor.
         notifications, maintenance: whom alerts reach, and when nobody is told of them.
         objectives, alerts: what users are promised, and from which point on somebody is told, on a monitor.
-        grafana: Grafana's settings where it is a monitor.
-        capacity: how growth is looked at, on a monitor.
+        grafana, capacity: Grafana's settings, and how growth is looked at, on a monitor.
         depot: what one node keeps for all; every node says the same.
         serves_depot: whether it is that node.
     """
@@ -193,6 +193,8 @@ class Node:
     rollout: Rollout
     health: Health
     patching: Patching
+    channel: str | None = None
+    release: Release | None = None
     firewall: Firewall | None = None
     services: tuple[Service, ...] = ()
     drivers: str | None = None

@@ -50,6 +50,7 @@ class Request:
         confirm: the environment that is meant to change as a whole, where its guard asks for that.
         break_lock: take the rollout lock from whoever holds it, or go on where it cannot be reached.
         force: try a generation again that has failed on its node.
+        older: deploy a release that comes before the one that nodes have.
         reason: why, for the lock, the record and a drain.
         to: the generation to roll back to; each node's previous one without it.
         json: answer for programs.
@@ -61,6 +62,7 @@ class Request:
     confirm: str = ""
     break_lock: bool = False
     force: bool = False
+    older: bool = False
     reason: str = ""
     to: str = ""
     json: bool = False

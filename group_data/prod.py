@@ -2,6 +2,9 @@
 
 environment = "prod"
 
+# Which releases it takes (channels/, docs/operate/releases.md); as long as the channel names none, `flake` of all.py.
+channel = "stable"
+
 # What `python -m tools.secrets init inventory/prod.py` makes: the encrypted file is committed, the identity that opens
 # it is each operator's own. Public keys of all operators go into "recipients" (docs/operate/secrets.md).
 secrets = {"file": "secrets/prod.age", "identity": "~/.config/ipex-fleet/identity.txt", "recipients": []}

@@ -7,7 +7,7 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from fleet import fitness, load, matrix, models, plan, waves
+from fleet import channels, fitness, load, matrix, models, plan, release, waves
 from fleet.model import Fleet
 from fleet.observed import Observed
 from fleet.plan import Work
@@ -79,6 +79,7 @@ def of(state: State) -> Survey:
 def _deploy(state: State) -> Survey:
     found = question.answers(state)
     fleet = found.fleet
+    _refuse(fleet, [*_foreign(fleet), *_older(found)])
     _refuse(fleet, [one for generation in found.generations.values() for one in plan.unknown_secrets(generation)])
     _refuse(fleet, [one for name, answer in found.answers.items() for one in _problems(fleet, name, answer)])
     _warn(found)
@@ -163,6 +164,26 @@ def _refuse(fleet: Fleet, problems: Iterable[Problem]) -> None:
 def _problems(fleet: Fleet, name: str, answer: Observed) -> Iterator[Problem]:
     yield from fitness.problems(fleet[name], answer)
     yield from matrix.lockout(fleet[name], answer, fleet)
+
+
+def _foreign(fleet: Fleet) -> Iterator[Problem]:
+    """An environment that follows a channel takes what that names, made by that release's own tool."""
+    first = fleet.nodes[0]
+    if first.channel:
+        digests = (channels.tool_digest(), channels.models_digest())
+        for what, cure in release.foreign(first.release, first.channel, *digests):
+            yield Problem(fleet.environment, what, cure)
+
+
+def _older(found: Answers) -> Iterator[Problem]:
+    for name, said in found.answers.items():
+        has, wanted = str(said.status.get("revision") or ""), found.fleet[name].release
+        if wanted and not found.request.older and release.is_older(wanted.version, has):
+            yield Problem(
+                name,
+                f"has release {has}, and this is {wanted.version}",
+                "Promote a newer one, or go back on purpose: --data older=true.",
+            )
 
 
 def _warn(found: Answers) -> None:

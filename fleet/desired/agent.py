@@ -45,6 +45,7 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
     settings = {
         "node": node.name,
         "environment": fleet.environment,
+        "revision": node.release.version if node.release else None,
         "roles": list(node.roles),
         "agent": {"port": node.agent.port},
         "sampling": {
