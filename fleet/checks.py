@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from fleet import (
+    backup,
     depots,
     entrance,
     firewall,
@@ -198,6 +199,18 @@ def _notifications(fleet: Fleet) -> Iterator[Problem]:
         yield from (Problem(node.name, what, cure) for what, cure in found)
 
 
+def _backup(fleet: Fleet) -> Iterator[Problem]:
+    for node in fleet.nodes:
+        found = list(backup.nonsense(node.backup)) if node.backup else []
+        if node.backup_repository:
+            found += backup.repository_nonsense(node.backup_repository)
+            if node.backup is None:
+                found.append(("backup_repository without backup", "Say in backup when and how data are kept."))
+        for service in node.services:
+            found += [(f"services.{service.name}.{what}", cure) for what, cure in backup.items_nonsense(service.backup)]
+        yield from (Problem(node.name, what, cure) for what, cure in found)
+
+
 def _rotation(fleet: Fleet) -> Iterator[Problem]:
     for node in fleet.nodes:
         if not node.gateway:
@@ -256,6 +269,7 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _cleanup,
     patching.problems,
     optimization.problems,
+    _backup,
     _notifications,
     _rotation,
     entrance.problems,

@@ -16,6 +16,7 @@ from pyinfra_cli.inventory import make_inventory_from_files
 
 from fleet import channels, checks
 from fleet.access import Access
+from fleet.backup import Backup, BackupRepository
 from fleet.cleanup import Cleanup
 from fleet.depot import Depot
 from fleet.depots import with_server
@@ -52,6 +53,8 @@ class RefusedError(PyinfraError, CliError):
 _OF_ROLE: dict[str, Role] = {
     "services": "gpu_nodes",
     "optimizer": "gpu_nodes",
+    "backup": "gpu_nodes",
+    "backup_repository": "gpu_nodes",
     "gateway": "gateways",
     "prometheus": "monitors",
     "blackbox": "monitors",
@@ -83,6 +86,8 @@ class NodeData:
     nix: Nix | None = None
     cleanup: Cleanup | None = None
     optimizer: Optimizer | None = None
+    backup: Backup | None = None
+    backup_repository: BackupRepository | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)

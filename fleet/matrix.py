@@ -28,6 +28,7 @@ _ASKED_BY: dict[str, tuple[Role, ...] | Literal["world", "admitted", "nobody"]] 
     "alertmanager": ("monitors",),
     "alertmanager_gossip": ("monitors",),
     "blackbox_exporter": "nobody",
+    "restore_test": "nobody",
     "grafana": "admitted",
     # Whatever a node does, it takes its generation and its closures from there.
     "depot": ROLES,

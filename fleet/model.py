@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from fleet.access import Access
+from fleet.backup import Backup, BackupRepository
 from fleet.cleanup import Cleanup
 from fleet.depot import Depot
 from fleet.firewall import Firewall
@@ -63,6 +64,8 @@ class Service:
         model: what a probe generates with, where the engine needs one.
         models: what the gateway may ask this node for; empty means `model` alone.
         snapshot: names in its state directory that a new version may change; given back when that version fails.
+        backup: paths in its state directory that nobody could download again: into the repository.
+        created: models made here (`ollama create`), which no registry has: into the repository.
     """
 
     name: str
@@ -90,6 +93,8 @@ class Service:
     model: str | None = None
     models: tuple[str, ...] = ()
     snapshot: tuple[str, ...] = ()
+    backup: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -155,30 +160,21 @@ class Node:
     """One machine of the fleet.
 
     Attributes:
-        name: its host name.
-        address: the IP address at which other nodes reach it.
-        roles: what it does.
-        rollout: how a change goes through the fleet; every node says the same.
-        services: the engines it runs; empty unless it is a GPU node.
-        drivers: the flake's output with the GPU's user-space drivers; None unless it is a GPU node.
-        nix: where Nix fetches from, on a GPU node.
-        patching: how its distribution is kept current, and how long its reboot may take.
+        name, address, roles: its host name, the IP address for other nodes, and what it does.
+        services, drivers: the engines it runs, and the flake's output with their drivers, on a GPU node.
+        nix, patching: where Nix fetches from, and how its distribution is kept current and rebooted.
         channel, release: the channel its environment follows, and what that names; every node says the same.
         firewall: who may reach it beside the fleet; None where it has no firewall of this project.
-        health: how its engines are judged and repaired; every node says the same.
-        cleanup: what may go from its disk, on a GPU node.
-        optimizer: how models run better on it, on a GPU node.
+        rollout, health: how the fleet changes, how engines are judged and repaired; every node says the same.
+        cleanup, optimizer: what may go from its disk, and how models run better on it, on a GPU node.
+        backup, backup_repository: how and where its data are kept, on a GPU node.
         gpus: how many Intel GPUs it has.
-        gateway: nginx' settings where it is a gateway.
-        access: whom it lets in.
-        floating: the address that one of the gateways holds; every gateway says the same.
-        prometheus, blackbox: Prometheus' settings, and where the prober of public addresses listens, on a monitor.
-        alertmanager: Alertmanager's settings where it is a monitor.
+        gateway, access, floating: nginx' settings, whom it lets in, and the address that one of the gateways holds.
+        prometheus, blackbox, alertmanager: settings of these where it is a monitor.
         notifications, maintenance: whom alerts reach, and when nobody is told of them.
         objectives, alerts: what users are promised, and from which point on somebody is told, on a monitor.
         grafana, capacity: Grafana's settings, and how growth is looked at, on a monitor.
-        depot: what one node keeps for all; every node says the same.
-        serves_depot: whether it is that node.
+        depot, serves_depot: what one node keeps for all, the same on all nodes, and whether it is that node.
     """
 
     name: str
@@ -201,6 +197,8 @@ class Node:
     nix: Nix | None = None
     cleanup: Cleanup | None = None
     optimizer: Optimizer | None = None
+    backup: Backup | None = None
+    backup_repository: BackupRepository | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)
@@ -234,6 +232,8 @@ class Node:
         """Every port something on this node listens on, with its owner."""
         owners = [(self.agent.port, "agent"), (self.node_exporter.port, "node_exporter")]
         owners += [(service.port, service.name) for service in self.services]
+        if self.backup and self.services:
+            owners.append((self.backup.test_port, "restore_test"))
         if self.gateway:
             owners += [(self.gateway.port, "gateway"), (self.gateway.tls.port, "gateway's TLS")]
             owners += [(self.gateway.connections_port, "nginx_exporter"), (self.gateway.log.port, "mtail")]

@@ -57,6 +57,10 @@ class Request:
         nodes: the nodes a silence is about, with commas between; all alerts without it.
         minutes: how long a silence lasts.
         only_needed: leave alone the nodes that need no reboot.
+        service: whose data are restored.
+        origin: the node whose data they are; the node's own without it.
+        at: nothing younger than that is restored, such as 2026-11-26T02-00-00Z.
+        overwrite: what is there may be overwritten by a restore.
     """
 
     confirm: str = ""
@@ -69,3 +73,7 @@ class Request:
     nodes: str = ""
     minutes: int | None = None
     only_needed: bool = True
+    service: str = ""
+    origin: str = ""
+    at: str = ""
+    overwrite: bool = False

@@ -32,6 +32,7 @@ class Thresholds:
         certificate_ahead: how long before its end a certificate must be renewed.
         update_age: how long ago a node's last change may be.
         backup_age: how old a backup may be.
+        restore_test_age: how long ago a restore was last tried.
     """
 
     without: tuple[str, ...]
@@ -55,6 +56,7 @@ class Thresholds:
     certificate_ahead: str
     update_age: str
     backup_age: str
+    restore_test_age: str
 
     def words(self) -> dict[str, str]:
         """Every limit as rules write it: a length of time is given in seconds, too, as NAME_seconds."""

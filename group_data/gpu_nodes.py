@@ -44,6 +44,10 @@ services = {
         # Names in its state directory that a new version may change: kept during a change of its closure, and given
         # back when that fails. Models are blobs named by their content: no version changes them.
         "snapshot": [],
+        # Paths in its state directory that nobody could download again: they go into the backup repository. Of Ollama's
+        # models go those named in "created", those that Ollama has made here of others, and those nobody declares.
+        "backup": [],
+        "created": [],
         # How long a node waits for what is in flight before it restarts the engine.
         "drain_seconds": 900,
         # How long it has to prove that it works: cold start, model load, one generation.
@@ -92,6 +96,8 @@ services = {
         # A new version may migrate the database's schema (ComfyUI's app/database, by alembic); user holds settings and
         # workflows.
         "snapshot": ["comfyui.db", "user"],
+        # Workflows and settings, what users have uploaded, what people have trained or installed.
+        "backup": ["comfyui.db", "user", "input", "custom_nodes", "models/loras"],
         "drain_seconds": 300,
         "probe_seconds": 180,
         "floor": "50%",
@@ -183,3 +189,32 @@ optimizer = {
         "apply": False,
     },
 }
+
+# How data are kept (docs/operate/backups.md). None instead of this: nobody keeps them.
+backup = {
+    # When, in systemd's words (systemd.time(7)): a backup, a part of the verification, a restore that is tried; and how
+    # far the nodes are spread behind each.
+    "calendar": "02:00",
+    "verify_calendar": "04:30",
+    "restore_test_calendar": "*-*-01 06:00",
+    "spread": "1h",
+    # The newest of so many days, weeks and months; the last one that was verified always stays.
+    "keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    # Within so many nights each kept byte is read again and compared.
+    "verify_days": 7,
+    # Longest wait for a change of the node that goes on.
+    "wait_seconds": 900,
+    # Share of the disk that a backup leaves free.
+    "free_share": 0.1,
+    # Where the throw-away engine of a restore test listens, on loopback, and how long it has for a token without a GPU.
+    "test_port": 11435,
+    "test_seconds": 600,
+}
+
+# Where what cannot be downloaded again goes, encrypted, each node into a repository of its own below it. None: nowhere,
+# and it is lost with the node. PUT YOUR OWN HERE, one of:
+#   {"kind": "sftp", "host": "backup.example.com", "user": "ipex-backup", "path": "/srv/ipex"}
+#   {"kind": "rest", "url": "https://backup.example.com/ipex"}
+#   {"kind": "s3", "url": "https://s3.example.com/ipex"}
+#   {"kind": "local", "path": "/mnt/backup"}
+backup_repository = None

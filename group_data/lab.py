@@ -115,6 +115,7 @@ alerts = {
     "certificate_ahead": "3w",
     "update_age": "60d",
     "backup_age": "2d",
+    "restore_test_age": "40d",
 }
 
 # The tests' own mail server and webhook, on the machine that carries the lab; people wait longer, tests do not.
@@ -154,3 +155,19 @@ _SMALL = {
     "floor": 1,
 }
 service_overrides = {"ollama": _SMALL, "comfyui": _SMALL}
+
+# Tests start each of these themselves; a monitor has the store, for sftp alone.
+backup = {
+    "calendar": "*-01-01 02:00",
+    "verify_calendar": "*-01-01 03:00",
+    "restore_test_calendar": "*-01-01 04:00",
+    "spread": "1s",
+    "keep": {"daily": 7, "weekly": 4, "monthly": 6},
+    "verify_days": 7,
+    "wait_seconds": 5,
+    # The disk is the machine's own.
+    "free_share": 0.01,
+    "test_port": 11435,
+    "test_seconds": 30,
+}
+backup_repository = {"kind": "sftp", "host": "198.18.0.31", "user": "ipex-backup", "path": "/ipex"}

@@ -103,6 +103,7 @@ alerts = {
     "update_age": "60d",
     # Of a backup that is made every day one may fail.
     "backup_age": "2d",
+    "restore_test_age": "40d",
 }
 
 # Dashboards for people. From the flake, or "apt" where the monitors know a repository that has the package grafana;

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import border, files
+from ipex_node.backups import state
 from ipex_node.failure import failed
 from ipex_node.samples import Sample
 
@@ -88,6 +89,7 @@ def samples(paths: Paths) -> Iterator[Sample]:
         if one.succeeded is not None:
             yield Sample("ipex_backup_last_success_timestamp_seconds", labels, one.succeeded)
         yield Sample("ipex_backup_failed", labels, float(bool(one.why)))
+    yield from state.samples(paths)
 
 
 def _place(paths: Paths, name: str) -> Path:

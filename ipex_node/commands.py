@@ -36,8 +36,11 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(run=run)
         return one
 
+    from ipex_node.backups import words as backups
+
     _changing(command)
     _answering(command)
+    backups.add(command)
     _rollout_words(command)
     patching.add(command)
     optimizer.add(command)
@@ -77,11 +80,14 @@ def _rollback(world: World, options: argparse.Namespace) -> Answer:
 
 
 def _recover(world: World, options: argparse.Namespace) -> Answer:
+    from ipex_node.backups import restore
     from ipex_node.marker import remember_drain
     from ipex_node.recovery import recover
 
     if options.boot:
         remember_drain(world.paths)
+    if restore.journal(world.paths).exists():
+        restore.put_back(world, wait=not options.boot)
     return recover(world, at_boot=options.boot)
 
 

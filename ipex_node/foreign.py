@@ -6,11 +6,12 @@ turn root to another place by exchanging a name between two looks.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
 import stat
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -45,6 +46,16 @@ def directory(path: str | Path, at: int | None = None) -> Iterator[int]:
     """Open a directory, below an open one if there is one; then `path` may be no link."""
     with _opened(path, _DIRECTORY if at is not None else os.O_RDONLY | os.O_DIRECTORY, at) as descriptor:
         yield descriptor
+
+
+@contextmanager
+def below(path: Path, folder: str) -> Iterator[int]:
+    """Open a folder, such as `a/b`, below a directory whose own way is trusted; no link is followed from there on."""
+    with ExitStack() as opened:
+        place = opened.enter_context(directory(path))
+        for name in filter(None, folder.split("/")):
+            place = opened.enter_context(directory(name, place))
+        yield place
 
 
 def entries(place: int) -> list[str]:
@@ -82,6 +93,19 @@ def remove(place: int, name: str) -> None:
         os.unlink(name, dir_fd=place)
 
 
+def link(source: int, target: int, name: str) -> None:
+    """Give a plain file a second name in another directory of the same file system.
+
+    Raises:
+        OSError: It cannot be: there is none, or it lies on another file system, or it was exchanged for something else.
+    """
+    os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    status = _status(target, name)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        os.unlink(name, dir_fd=target)
+        raise OSError(errno.EINVAL, "was exchanged for what is no plain file", name)
+
+
 class Copy:
     """Copies with owner, mode and times, on the disk when it is done.
 
@@ -91,10 +115,13 @@ class Copy:
         live: A process may be writing. SQLite's databases are then copied by SQLite itself, as one consistent
             file each; otherwise every file is copied as it is.
         budget: Bytes that may be written: what is copied may grow meanwhile.
+        linked: Whether plain files, but for databases, become a second name of the same file: nothing is written, and
+            what their owner changes in place is changed in both.
     """
 
-    def __init__(self, *, live: bool, budget: float = math.inf) -> None:
+    def __init__(self, *, live: bool, budget: float = math.inf, linked: bool = False) -> None:
         self._live = live
+        self._linked = linked
         self.left = budget
 
     def items(self, source: int, target: int, names: Collection[str], depth: int = 0) -> None:
@@ -115,6 +142,8 @@ class Copy:
                 _copy_link(source, target, name, status)
             elif stat.S_ISDIR(status.st_mode):
                 self._directory(source, target, name, depth)
+            elif stat.S_ISREG(status.st_mode) and self._linked and name not in databases:
+                link(source, target, name)
             elif stat.S_ISREG(status.st_mode):
                 self._file(source, target, name, is_database=name in databases)
         os.fsync(target)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipex_node.backups import settings as backups
 from ipex_node.failure import FailedError, failed
 from ipex_node.health.settings import Health
 from ipex_node.optimizer.settings import Optimizer, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ipex_node.backups.settings import Backup
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ class Settings:
         floating: The address that one of the gateways holds; none where there is none, and on other nodes.
         cleanup: What may go from the disk; none where the node cleans nothing.
         optimizer: How models run better on it; none where it is off, and on other nodes.
+        backup: How it is kept; none where nobody keeps it.
         health: How its engines are judged and repaired; none where it runs none.
         metrics: Family to its `kind` and `help`, from the one table of metrics.
         fitness: What the machine must be; ipex_node/fitness/needs.py reads it.
@@ -158,6 +162,7 @@ class Settings:
     floating: Floating | None = None
     cleanup: Cleanup | None = None
     optimizer: Optimizer | None = None
+    backup: Backup | None = None
     health: Health | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fitness: Mapping[str, Any] = field(default_factory=dict)
@@ -210,6 +215,7 @@ def _settings(raw: dict[str, Any]) -> Settings:
         floating=_floating(raw["floating"]) if raw.get("floating") else None,
         cleanup=_cleanup(raw["cleanup"]) if raw.get("cleanup") else None,
         optimizer=parse(raw["optimizer"]) if raw.get("optimizer") else None,
+        backup=backups.read(raw["backup"]) if raw.get("backup") else None,
         health=Health(**raw["health"]) if raw.get("health") else None,
         metrics=raw.get("metrics", {}),
         fitness=raw.get("fitness", {}),

@@ -5,7 +5,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from lab import hardware, keys, mirror
+from lab import backup_store, hardware, keys, mirror
 from lab.roster import Node
 from lab.state import STATE
 
@@ -34,6 +34,8 @@ def create(node: Node, tree: Path) -> None:
     _place(node, "etc/hosts", f"127.0.0.1 localhost\n{node.address} {node.name}\n")
     _place(node, "etc/machine-id", uuid.uuid4().hex + "\n", mode=0o444)
     _place(node, "etc/apt/sources.list", mirror.source_lines(tree))
+    if "monitors" in node.roles:
+        backup_store.place(changes(node.name))
     for user in ("root", "operator"):
         _place(node, f"etc/ssh/authorized_keys/{user}", keys.public_key())
 

@@ -10,6 +10,10 @@ from lab.state import STATE
 SSH = STATE / "ssh"
 KEY = SSH / "id_ed25519"
 KNOWN_HOSTS = SSH / "known_hosts"
+BACKUP = SSH / "backup"
+"""The key with which nodes reach the backups' store, and no more."""
+BACKUP_HOST = SSH / "backup_host"
+"""The store's own host key, on whichever monitor."""
 
 
 def create() -> None:
@@ -17,6 +21,10 @@ def create() -> None:
     SSH.mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         _generate(KEY, "ipex-lab")
+    # The store's host key is of another kind than the nodes' own, so that ssh asks for it.
+    for key, kind in ((BACKUP, "ed25519"), (BACKUP_HOST, "ecdsa")):
+        if not key.exists():
+            _generate(key, key.name, kind)
     if not KNOWN_HOSTS.exists():
         KNOWN_HOSTS.write_text("")
         KNOWN_HOSTS.chmod(0o644)
@@ -62,9 +70,9 @@ def ssh_command(address: str) -> list[str]:
     ]
 
 
-def _generate(path: Path, comment: str) -> None:
+def _generate(path: Path, comment: str, kind: str = "ed25519") -> None:
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)],
+        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", comment, "-f", str(path)],
         check=True,
         capture_output=True,
     )

@@ -11,6 +11,7 @@ from threading import Lock
 
 from lab import (
     authority,
+    backup_store,
     cgroups,
     disk,
     gateways,
@@ -78,7 +79,7 @@ def _ground(ledger: Ledger, nodes: tuple[Node, ...], announce: Announce) -> Path
     keys.create()
     addresses = [node.address for node in nodes if "gateways" in node.roles]
     authority.create(gateways.name(), (roster.FLOATING_ADDRESS, *addresses))
-    secrets.create(authority.secrets())
+    secrets.create(authority.secrets() | backup_store.secrets())
     network.create(ledger)
     if mirror.start(lower, ledger):
         announce(f"package mirror on http://{roster.MACHINE_ADDRESS}:{mirror.PORT}/")

@@ -20,6 +20,9 @@ MACHINE_ADDRESS = "198.18.0.1"
 FLOATING_ADDRESS = "198.18.0.20"
 """The address that is whichever gateway's is alive."""
 
+MONITOR_ADDRESS = "198.18.0.31"
+"""The first monitor's, which has the store of backups."""
+
 
 @dataclass(frozen=True)
 class Node:

@@ -56,6 +56,10 @@ def _done(answer: Answer) -> Iterator[str]:
     for step in answer.get("steps", ()):
         if step.get("detail"):
             yield f"    {step['name']}: {step['detail']} ({step['seconds']:.1f} s)"
+    for snapshot in answer.get("snapshots", {}).values():
+        yield f"    models: {snapshot['bytes'] / 2**30:.2f} GiB kept as {snapshot['kept']}"
+    if "repository" in answer:
+        yield f"    repository: {answer['backup_bytes']['data'] / 2**20:.1f} MiB kept"
     if answer.get("nothing_done"):
         yield f"    nothing was done: {answer['nothing_done']}"
     elif "freed_bytes" in answer:

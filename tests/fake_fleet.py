@@ -32,6 +32,9 @@ SECRETS = {
         "alertmanager.smtp_password": f"{MARK}-smtp",
         "grafana.admin_password": f"{MARK}-grafana",
         "probe.key": f"ipex_0123abcd_{MARK}-probe".ljust(57, "x"),
+        "backup.password": f"{MARK}-backup",
+        "backup.ssh_key": f"-----BEGIN OPENSSH PRIVATE KEY-----\n{MARK}-backup\n-----END OPENSSH PRIVATE KEY-----",
+        "backup.known_hosts": f"backup.example.com ssh-ed25519 {MARK}",
         "tls.key": f"-----BEGIN PRIVATE KEY-----\n{MARK}-tls\n-----END PRIVATE KEY-----",
         # No secret: everybody who connects is shown it.
         "tls.certificate": "-----BEGIN CERTIFICATE-----\nexample\n-----END CERTIFICATE-----",

@@ -72,4 +72,23 @@ ROWS = (
         "The optimizer's {{ $labels.task }} has failed on {{ $labels.node }}.",
         "<odd_for>",
     ),
+    Alert(
+        "BackupRotten",
+        "ticket",
+        "max by (node) (ipex_backup_verify_failures) > 0",
+        "{{ $value }} parts of the backups of {{ $labels.node }} are not what was given.",
+    ),
+    Alert(
+        "RestoreTestFailed",
+        "ticket",
+        "max by (node) (ipex_backup_restore_test_failed) == 1",
+        "What is kept of {{ $labels.node }} could not be restored when it was tried.",
+    ),
+    # A node on which none has succeeded yet says so by the alert above.
+    Alert(
+        "RestoreTestTooOld",
+        "ticket",
+        "time() - max by (node) (ipex_backup_restore_test_timestamp_seconds) > <restore_test_age_seconds>",
+        "The last restore tried on {{ $labels.node }} is {{ $value | humanizeDuration }} ago.",
+    ),
 )

@@ -4,6 +4,7 @@ from fleet.desired import (
     acme,
     agent,
     alertmanager,
+    backup,
     blackbox,
     cleanup,
     commands,
@@ -73,4 +74,6 @@ def _of_gpu_node(node: Node, fleet: Fleet) -> list[Part]:
         parts.append(cleanup.part(node, node.cleanup))
     if node.optimizer and node.optimizer.enable:
         parts.append(optimizer.part(node, node.optimizer, fleet))
+    if node.backup:
+        parts.append(backup.part(node, node.backup, fleet))
     return parts

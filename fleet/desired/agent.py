@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from fleet import fitness, models
-from fleet.desired import cleanup, gateway, gateway_access, optimizer, probes, program
+from fleet.desired import backup, cleanup, gateway, gateway_access, optimizer, probes, program
 from fleet.desired import floating as keepalived
 from fleet.desired.render import render
 from fleet.floating import PROMISED_SECONDS, Floating
@@ -62,6 +62,7 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "services": [_service(service) for service in node.services],
         "optimizer": optimizer.settings(node),
         "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
+        "backup": backup.settings(node, node.backup) if node.backup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
         "verify": _verify(node.gateway, fleet) if node.gateway else None,
     }

@@ -110,6 +110,37 @@ ROWS = (
         ("backup",),
     ),
     Metric(
+        "ipex_backup_bytes",
+        "gauge",
+        "What the last backup holds.",
+        "ipex-node backup",
+        ("backup",),
+    ),
+    Metric(
+        "ipex_backup_verify_failures",
+        "gauge",
+        "Kept blobs, and repositories, that are not what was given; absent before the first verification.",
+        "ipex-node backup-verify",
+    ),
+    Metric(
+        "ipex_backup_verified_timestamp_seconds",
+        "gauge",
+        "When a part of what is kept was last read again.",
+        "ipex-node backup-verify",
+    ),
+    Metric(
+        "ipex_backup_restore_test_timestamp_seconds",
+        "gauge",
+        "When a restore was last tried with success; absent before the first.",
+        "ipex-node restore-test",
+    ),
+    Metric(
+        "ipex_backup_restore_test_failed",
+        "gauge",
+        "1 while the last restore that was tried has failed.",
+        "ipex-node restore-test",
+    ),
+    Metric(
         "ipex_node_last_update_timestamp_seconds",
         "gauge",
         "When the current generation became current.",

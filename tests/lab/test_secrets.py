@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 MARKS = "/run/secret-marks"
 """What is looked for, on a node; readable to `nobody`, who looks, and left out of what is looked into."""
 # Shown to everybody who connects.
-PUBLIC = {"tls.certificate", "tls.client_ca"}
+PUBLIC = {"tls.certificate", "tls.client_ca", "backup.known_hosts"}
 # Debian's own files are in /usr, the kernel's in /proc and /sys.
 PLACES = "/boot /dev/shm /etc /home /lab /mnt /nix/var /opt /root /run /srv /tmp /usr/local /var"
 NOBODY = "setpriv --reuid nobody --regid nogroup --clear-groups"

@@ -281,6 +281,27 @@ CHANGES = (
         at="40m",
         labels={"node": "gpu-01", "task": "caches"},
     ),
+    Case(
+        "BackupRotten",
+        {f"ipex_backup_verify_failures{{{GPU}}}": "0x5 1x10"},
+        # Mended, and read again.
+        {f"ipex_backup_verify_failures{{{GPU}}}": "0x2 1x3 0x10"},
+        labels={"node": "gpu-01"},
+        value="1",
+    ),
+    Case(
+        "RestoreTestFailed",
+        {f"ipex_backup_restore_test_failed{{{GPU}}}": "0x5 1x10"},
+        {f"ipex_backup_restore_test_failed{{{GPU}}}": "0x2 1x3 0x10"},
+        labels={"node": "gpu-01"},
+    ),
+    Case(
+        "RestoreTestTooOld",
+        {f"ipex_backup_restore_test_timestamp_seconds{{{GPU}}}": "-3456100x20"},
+        {f"ipex_backup_restore_test_timestamp_seconds{{{GPU}}}": "-3400000x20"},
+        labels={"node": "gpu-01"},
+        value="40d 0h 11m 40s",
+    ),
 )
 
 GPUS = (
