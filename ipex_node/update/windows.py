@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 LONGEST_DAYS = 31
 """No window is longer."""
 
-_REACH = (LONGEST_DAYS + 1) * DAY
 _SECOND = timedelta(seconds=1)
 
 
@@ -103,13 +102,20 @@ class Calendar:
         return any(self._shows(window, moment) for window in self.windows)
 
     def opening(self, moment: datetime) -> Opening | None:
-        """The opening that a moment lies in; one that began more than a month before is cut there, as is its end."""
-        near = self.openings(moment - _REACH, moment + _REACH)
+        """The opening that a moment lies in; where windows touch, cut a day beyond the longest of them."""
+        reach = max((window.span.end - window.span.start for window in self.windows), default=DAY) + DAY
+        near = self.openings(moment - reach, moment + reach)
         return next((opening for opening in near if opening.holds(moment)), None)
 
+    def until(self, moment: datetime, reserve: timedelta) -> datetime | None:
+        """Until when something may begin, that needs so much of a window; nothing where it may not at this moment."""
+        opening = self.opening(moment)
+        last = opening.end - reserve if opening else moment
+        return last if last > moment else None
+
     def following(self, moment: datetime) -> Opening | None:
-        """The next opening that begins after a moment; None if there is none within a month of its longest."""
-        near = self.openings(moment, moment + 2 * _REACH)
+        """The next opening that begins after a moment; None if there is none within two months."""
+        near = self.openings(moment, moment + 2 * LONGEST_DAYS * DAY)
         return next((opening for opening in near if opening.begin > moment), None)
 
     def openings(self, since: datetime, until: datetime) -> tuple[Opening, ...]:
