@@ -33,3 +33,8 @@ class Nix:
 
     substituters: tuple[str, ...] | None = None
     trusted_public_keys: tuple[str, ...] | None = None
+
+
+def profile_of(package: str) -> str:
+    """The Nix profile in which a package's generations are kept."""
+    return f"/nix/var/nix/profiles/ipex/{package}"

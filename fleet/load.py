@@ -28,6 +28,7 @@ from fleet.health import Health
 from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Prometheus, Requirements
 from fleet.maintenance import Window
 from fleet.model import ROLES, Fleet, Gateway, Node, Role, Service
+from fleet.model_store import ModelStore
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
@@ -55,6 +56,7 @@ _OF_ROLE: dict[str, Role] = {
     "optimizer": "gpu_nodes",
     "backup": "gpu_nodes",
     "backup_repository": "gpu_nodes",
+    "models": "gpu_nodes",
     "gateway": "gateways",
     "prometheus": "monitors",
     "blackbox": "monitors",
@@ -88,6 +90,7 @@ class NodeData:
     optimizer: Optimizer | None = None
     backup: Backup | None = None
     backup_repository: BackupRepository | None = None
+    models: ModelStore | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)

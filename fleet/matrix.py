@@ -21,6 +21,7 @@ _WORLD = (ANY,)
 # shows Grafana to whoever may look.
 _ASKED_BY: dict[str, tuple[Role, ...] | Literal["world", "admitted", "nobody"]] = {
     "agent": ("gateways", "monitors"),
+    "models": ("gpu_nodes",),
     "node_exporter": ("monitors",),
     "nginx_exporter": ("monitors",),
     "mtail": ("monitors",),

@@ -9,7 +9,7 @@ from fleet.backup import Backup, BackupRepository
 from fleet.cleanup import Cleanup
 from fleet.depot import Depot
 from fleet.firewall import Firewall
-from fleet.flake import Flake, Nix
+from fleet.flake import Flake, Nix, profile_of
 from fleet.floating import Floating, Takeover
 from fleet.front_page import FrontPage
 from fleet.gateway_log import GatewayLog
@@ -18,6 +18,7 @@ from fleet.health import Health
 from fleet.limits import Limits
 from fleet.machine import Agent, Blackbox, Metrics, NodeExporter, Paths, Prometheus, Requirements
 from fleet.maintenance import Window
+from fleet.model_store import Download, ModelStore
 from fleet.notifications import Alertmanager, Notifications
 from fleet.objectives import Objective
 from fleet.optimizer import Optimizer
@@ -66,6 +67,7 @@ class Service:
         snapshot: names in its state directory that a new version may change; given back when that version fails.
         backup: paths in its state directory that nobody could download again: into the repository.
         created: models made here (`ollama create`), which no registry has: into the repository.
+        downloads: files of models, for an engine that knows no registry: path below its models/ to where they are from.
     """
 
     name: str
@@ -95,10 +97,11 @@ class Service:
     snapshot: tuple[str, ...] = ()
     backup: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
+    downloads: Mapping[str, Download] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:
-        """The name of its systemd unit."""
+        """Its systemd unit."""
         return f"{self.package}.service"
 
     @property
@@ -166,7 +169,7 @@ class Node:
         channel, release: the channel its environment follows, and what that names; every node says the same.
         firewall: who may reach it beside the fleet; None where it has no firewall of this project.
         rollout, health: how the fleet changes, how engines are judged and repaired; every node says the same.
-        cleanup, optimizer: what may go from its disk, and how models run better on it, on a GPU node.
+        cleanup, optimizer, models: what may go from its disk, how models run better on it, and how they come to it.
         backup, backup_repository: how and where its data are kept, on a GPU node.
         gpus: how many Intel GPUs it has.
         gateway, access, floating: nginx' settings, whom it lets in, and the address that one of the gateways holds.
@@ -199,6 +202,7 @@ class Node:
     optimizer: Optimizer | None = None
     backup: Backup | None = None
     backup_repository: BackupRepository | None = None
+    models: ModelStore | None = None
     gpus: int = 0
     gateway: Gateway | None = None
     access: Access = field(default_factory=Access)
@@ -234,6 +238,7 @@ class Node:
         owners += [(service.port, service.name) for service in self.services]
         if self.backup and self.services:
             owners.append((self.backup.test_port, "restore_test"))
+        owners += [(self.models.port, "models")] if self.models else []
         if self.gateway:
             owners += [(self.gateway.port, "gateway"), (self.gateway.tls.port, "gateway's TLS")]
             owners += [(self.gateway.connections_port, "nginx_exporter"), (self.gateway.log.port, "mtail")]
@@ -293,8 +298,3 @@ class Fleet:
     def addresses(self, *roles: Role) -> tuple[str, ...]:
         """The addresses of the nodes that have one of the roles, in inventory order."""
         return tuple(node.address for node in self.nodes if set(roles) & set(node.roles))
-
-
-def profile_of(package: str) -> str:
-    """The Nix profile in which a package's generations are kept."""
-    return f"/nix/var/nix/profiles/ipex/{package}"

@@ -14,6 +14,11 @@ def declared(service: Service) -> tuple[str, ...]:
     return service.models or ((service.model,) if service.model else ())
 
 
+def locked_names(service: Service) -> tuple[str, ...]:
+    """The models of a service that the lock names: from a registry, or file by file."""
+    return (*(declared(service) if service.engine == "ollama" else ()), *service.downloads)
+
+
 def by_model(fleet: Fleet, service: str) -> dict[str, tuple[Node, ...]]:
     """Each model of a service with the nodes that declare it, in inventory order."""
     nodes = [(node, declared(own)) for node in fleet.backends(service) if (own := node.service(service))]

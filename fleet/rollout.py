@@ -61,6 +61,9 @@ class Request:
         origin: the node whose data they are; the node's own without it.
         at: nothing younger than that is restored, such as 2026-11-26T02-00-00Z.
         overwrite: what is there may be overwritten by a restore.
+        action: what tasks/models.py is to do.
+        model: the models it is about, with commas between.
+        verify: read every file of the models, instead of believing its name and length.
     """
 
     confirm: str = ""
@@ -77,3 +80,6 @@ class Request:
     origin: str = ""
     at: str = ""
     overwrite: bool = False
+    action: str = ""
+    model: str = ""
+    verify: bool = False

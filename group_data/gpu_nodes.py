@@ -218,3 +218,16 @@ backup = {
 #   {"kind": "s3", "url": "https://s3.example.com/ipex"}
 #   {"kind": "local", "path": "/mnt/backup"}
 backup_repository = None
+
+# How models come to the nodes (tasks/models.py): once into the fleet, then from node to node. Which digest each one
+# has stands in inventory/ENVIRONMENT.models.lock: what staging has tried comes to prod by a commit.
+models = {
+    # Where each GPU node serves its models to the others, and to nobody else.
+    "port": 9096,
+    # Most bytes a second that one node fetches, as curl spells it; "" for no limit. Users' answers share the network.
+    "rate": "100M",
+    # So much of a disk stays free (GB).
+    "keep_free_gb": 20,
+    # Where models come from whose names say no host: Ollama's registry, or a copy of it nearby.
+    "registry": "https://registry.ollama.ai",
+}

@@ -11,8 +11,8 @@ secrets = {"file": "/var/lib/ipex-lab/secrets.age", "identity": "/var/lib/ipex-l
 
 # The lab's own flake, packed by `python -m lab up`; `python -m lab.pin` prints the pin.
 flake = {
-    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-c8153a36.tar.gz",
-    "nar_hash": "sha256-yBU6Nuqu+Q8Wd/lWHYhed9Mffrmr6zr4vscWCzxul7M=",
+    "url": "http://198.18.0.1:3142/flake/ipex-flake-1-957f130a.tar.gz",
+    "nar_hash": "sha256-lX8TCmniO3TPNO89R4aItuZYYe9t/gu8AVxchH/dCfY=",
 }
 
 # The lab has no route to a binary cache, and builds its three small packages itself.
@@ -171,3 +171,12 @@ backup = {
     "test_seconds": 30,
 }
 backup_repository = {"kind": "sftp", "host": "198.18.0.31", "user": "ipex-backup", "path": "/ipex"}
+
+# From the tests' own registry, on the machine that carries the lab; the lock is made by whoever needs one.
+models = {
+    "port": 9096,
+    "rate": "",
+    "keep_free_gb": 0,
+    "registry": "http://198.18.0.1:5000",
+    "lock": "/var/lib/ipex-lab/models.lock",
+}

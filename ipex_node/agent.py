@@ -87,7 +87,7 @@ class Agent:
             return 200, kind, exposition.text(self._samples(), self._node.metrics, kind).encode()
         if path == "/ready":
             self._hear(query, address)
-            ready = {**self._readiness.answer(), "warm": self._warmth.loaded()}
+            ready = {**self._readiness.answer(), "warm": self._warmth.loaded(), "models": self._warmth.there()}
             if self._node.floating:
                 ready["floating"] = floating.said(self._world.paths, self._node.floating)
             return (200 if ready["ready"] else 503), _JSON, json.dumps(ready).encode()

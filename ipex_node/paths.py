@@ -127,6 +127,16 @@ class Paths:
         return self.on_node("/var/lib/private")
 
     @property
+    def models(self) -> Path:
+        """What is fetched of models before it is whole; on the disk of the engines' state directories."""
+        return self.on_node("/var/lib/ipex-models")
+
+    @property
+    def locked_models(self) -> Path:
+        """Which digest of each model this node is meant to have."""
+        return self.models / "locked.json"
+
+    @property
     def health(self) -> Path:
         """What the health monitor says and asks for."""
         return self.on_node("/run/ipex-health")

@@ -41,7 +41,7 @@ def test_a_dry_run_shows_the_plan_and_asks_only(nodes: FakeFleet) -> None:
     run = nodes.run("--dry")
 
     assert run.status == 0, run.output
-    assert "gpu-01: install nftables, nix-bin" in run.output
+    assert "gpu-01: install curl, nftables, nginx, nix-bin" in run.output
     assert all("ipex-question" in command for commands in run.commands.values() for command in commands)
 
 

@@ -28,6 +28,14 @@ ROWS = (
         ' (label_replace(ipex_health_circuit_open, "service", "$1", "check", "([^:]+):.*")) == 1',
         "{{ $labels.check }} fails on so many nodes at once that none repairs itself.",
     ),
+    # Requests find their model on other nodes: a page would be for nothing, and tasks/models.py mends it.
+    Alert(
+        "ModelMissing",
+        "ticket",
+        "max by (node, service, model) (ipex_model_present) == 0",
+        "{{ $labels.node }} declares {{ $labels.model }} for {{ $labels.service }}, and lacks it as it was locked.",
+        "<differ_for>",
+    ),
     Alert(
         "HealthMonitorSilent",
         "ticket",

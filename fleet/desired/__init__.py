@@ -16,6 +16,7 @@ from fleet.desired import (
     gateway_metrics,
     grafana,
     health,
+    models,
     nix,
     node_exporter,
     optimizer,
@@ -76,4 +77,6 @@ def _of_gpu_node(node: Node, fleet: Fleet) -> list[Part]:
         parts.append(optimizer.part(node, node.optimizer, fleet))
     if node.backup:
         parts.append(backup.part(node, node.backup, fleet))
+    if node.models:
+        parts.append(models.part(node, node.models, fleet))
     return parts

@@ -3,10 +3,11 @@
 from fleet import dashboards, monitoring
 from fleet.desired import probes
 from fleet.desired.render import render
+from fleet.flake import profile_of
 from fleet.generation import File, Part, Unit, secret
 from fleet.grafana import UNIT, Grafana
 from fleet.machine import Prometheus
-from fleet.model import Fleet, Node, profile_of
+from fleet.model import Fleet, Node
 
 DASHBOARDS = "/etc/grafana/dashboards"
 

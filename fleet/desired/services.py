@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from fleet import engine_options
 from fleet.desired import probes
 from fleet.desired.render import render
+from fleet.flake import profile_of
 from fleet.generation import File, Part, Unit
-from fleet.model import Fleet, Node, Service, profile_of
+from fleet.model import Fleet, Node, Service
 
 
 def part(node: Node, fleet: Fleet) -> Part:

@@ -53,6 +53,27 @@ ROWS = (
         ("service", "model"),
     ),
     Metric(
+        "ipex_model_present",
+        "gauge",
+        "1 where a declared model is there with the digest that the node was last given, 0 where it is not.",
+        "Ollama's GET /api/tags, and /var/lib/ipex-models/locked.json",
+        ("service", "model"),
+    ),
+    Metric(
+        "ipex_model_wrong_digest",
+        "gauge",
+        "1 where a declared model is another one than the digest says that the node was last given.",
+        "Ollama's GET /api/tags, and /var/lib/ipex-models/locked.json",
+        ("service", "model"),
+    ),
+    Metric(
+        "ipex_models_undeclared",
+        "gauge",
+        "Models that a node has and does not declare.",
+        "Ollama's GET /api/tags",
+        ("service",),
+    ),
+    Metric(
         "ipex_service_devices",
         "gauge",
         "Devices the service computes on, by kind: xpu is an Intel GPU.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ipex_node.cleanup.plan import Model
     from ipex_node.paths import Paths
-    from ipex_node.settings import Cleanup, Settings
+    from ipex_node.settings import Cleanup, Service, Settings
 
 
 def take(paths: Paths, node: Settings, doubt: str) -> Inventory:
@@ -36,9 +36,14 @@ def take(paths: Paths, node: Settings, doubt: str) -> Inventory:
         serving=tuple(store.serving(paths)),
         links=tuple(_links(paths)),
         leftovers=tuple(_leftovers(paths)),
-        declared={service.name: service.model for service in node.services if service.model},
+        declared={service.name: _declared(service) for service in node.services},
         doubt=doubt,
     )
+
+
+def _declared(service: Service) -> tuple[str, ...]:
+    """Return what data declare for a service: the settings of an earlier deploy name no more than the proving one."""
+    return (*service.models, *([service.model] if service.model else []))
 
 
 def with_engines(there: Inventory, paths: Paths, limits: Cleanup, models: Iterable[Model]) -> Inventory:

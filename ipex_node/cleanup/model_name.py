@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HOST = "registry.ollama.ai"
+"""Whose models are meant where a name says no host."""
+
 
 def full_name(name: str) -> str:
     """Return a model's name with all that Ollama completes: host, namespace and tag, in lower case.
@@ -9,8 +12,12 @@ def full_name(name: str) -> str:
     Ollama asks for a model without regard to case. Source: ollama/ollama, types/model/name.go, ParseName,
     DefaultName and EqualFold.
     """
-    *places, last = name.strip().lower().rpartition("://")[2].split("/")
+    host, namespace, model, tag = parts(name.lower())
+    return f"{host}/{namespace}/{model}:{tag}"
+
+
+def parts(name: str) -> tuple[str, str, str, str]:
+    """Return host, namespace, model and tag of a name, completed as Ollama does; letters stay as they are written."""
+    *places, last = name.strip().rpartition("://")[2].split("/")
     model, _, tag = last.partition(":")
-    namespace = places[-1] if places else "library"
-    host = "/".join(places[:-1]) or "registry.ollama.ai"
-    return f"{host}/{namespace}/{model}:{tag or 'latest'}"
+    return "/".join(places[:-1]) or HOST, places[-1] if places else "library", model, tag or "latest"

@@ -96,7 +96,7 @@ class Inventory:
         leftovers: What stages that were cut off have left.
         outputs: Files in the engines' output directories.
         models: Models of the Ollama services.
-        declared: Service to the model that data declare for it.
+        declared: Service to the models that data declare for it.
         doubt: Why the age of files is not believed; empty where it is.
     """
 
@@ -107,7 +107,7 @@ class Inventory:
     leftovers: tuple[File, ...] = ()
     outputs: tuple[File, ...] = ()
     models: tuple[Model, ...] = ()
-    declared: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     doubt: str = ""
 
     def oldest(self, days: int) -> float:
@@ -243,8 +243,7 @@ def _models(there: Inventory, wanted: set[str]) -> Iterator[tuple[bool, Item]]:
 
 
 def _is_declared(there: Inventory, model: Model) -> bool:
-    declared = there.declared.get(model.service)
-    return declared is not None and full_name(declared) == full_name(model.name)
+    return full_name(model.name) in map(full_name, there.declared.get(model.service, ()))
 
 
 def _refused(there: Inventory, wanted: Iterable[str]) -> Iterator[Failure]:

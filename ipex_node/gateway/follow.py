@@ -62,7 +62,7 @@ class Gateway:
         self._nginx = nginx
         self._declared = settings.declared.read_text()
         following = settings.following
-        self._before, self._waited = _read_state(settings)
+        self._before, self._waited, self._lacked = _read_state(settings)
         self._rotation = Rotation(
             settings.members(), following.rise, following.fall, following.fail_open_share, self._before
         )
@@ -73,6 +73,8 @@ class Gateway:
         self._warmth = Warmth(settings.models, following.warm_seconds)
         self._loaded: Treatments = {}
         self._waiting: Models = {}
+        self._lacking: Models = {}
+        self._unheld: list[tuple[str, str]] = []
         self._told: dict[str, tuple[str, ...]] = {}
         self._unserved: tuple[tuple[str, str], ...] = ()
         self._heard = asyncio.Event()
@@ -95,9 +97,9 @@ class Gateway:
 
     async def _remember(self) -> None:
         """Know what nginx works with, so that no node hears another word because this program was started anew."""
-        text = upstreams.live(self._declared, self._before, self._waited)
+        text = upstreams.live(self._declared, self._before, self._waited, self._lacked)
         if self._before and self._nginx.read() == text and await self._nginx.has_loaded(text):
-            self._loaded, self._waiting = self._before, self._waited
+            self._loaded, self._waiting, self._lacking = self._before, self._waited, self._lacked
 
     async def _follow(self, node: str) -> None:
         """Ask one node for ever, at the same moments as all others."""
@@ -137,7 +139,9 @@ class Gateway:
             self._tell_held()
             self._doubt()
             wanted = self._rotation.treatments()
-            waiting = wanted != self._loaded or self._nginx.is_touched()
+            lacking = self._warmth.lacking(wanted)
+            # In no hurry: a node that lacks a model says 404, and the next one is asked.
+            waiting = wanted != self._loaded or lacking != self._lacking or self._nginx.is_touched()
             urgent = is_urgent(self._loaded, wanted)
             now = time.monotonic()
             # Whom a node waits behind changes with rotation, too; alone it is never worth a reload before its time.
@@ -149,9 +153,11 @@ class Gateway:
         """Let nginx work with the treatments of this moment, and nothing else."""
         wanted = self._rotation.treatments()
         waiting = self._warmth.waiting(wanted)
-        text = upstreams.live(self._declared, wanted, waiting)
+        lacking = self._warmth.lacking(wanted)
+        text = upstreams.live(self._declared, wanted, waiting, lacking)
         self._tell(wanted)
         self._tell_models(wanted, waiting)
+        self._tell_lacking(lacking)
         try:
             if self._nginx.read() != text or not await self._nginx.has_loaded(text):
                 await self._nginx.load(text)
@@ -160,7 +166,7 @@ class Gateway:
             progress(f"nginx keeps the upstreams it has: {error}")
             await asyncio.sleep(RETRY_SECONDS)
             return
-        self._loaded, self._waiting = wanted, waiting
+        self._loaded, self._waiting, self._lacking = wanted, waiting, lacking
         self._write_state()
 
     def _tell(self, wanted: Treatments) -> None:
@@ -180,6 +186,18 @@ class Gateway:
             for model, nodes in models.items():
                 if self._waiting.get(service, {}).get(model) != nodes:
                     progress(f"{service}: {', '.join(nodes)} wait behind those that have {model} loaded")
+
+    def _tell_lacking(self, lacking: Models) -> None:
+        """Say who gets none of a model's requests until it has it, and which models nobody has."""
+        for service, models in lacking.items():
+            for model, nodes in models.items():
+                if self._lacking.get(service, {}).get(model) != nodes:
+                    progress(f"{service}: {', '.join(nodes)} get nothing for {model} until they have it")
+        unheld = self._warmth.unheld()
+        for service, model in unheld:
+            if (service, model) not in self._unheld:
+                progress(f"{service}: nobody has {model}, so all that declare it are asked")
+        self._unheld = unheld
 
     def _tell_held(self) -> None:
         """Say once that nodes which look down are kept, and once that this is over."""
@@ -218,22 +236,25 @@ class Gateway:
             "held": {service: nodes for service, nodes in self._rotation.held.items() if nodes},
             "circuit": self._doubted,
             "waiting": self._waiting,
+            "lacking": self._lacking,
+            "unheld": self._unheld,
             "unserved": self._unserved,
         }
         files.write(self._settings.state, (json.dumps(state, indent=2, sort_keys=True) + "\n").encode())
 
 
-def _read_state(settings: GatewaySettings) -> tuple[Treatments, Models]:
-    """Return how nodes were treated before this program was started anew, and who waited; nothing after a reboot."""
+def _read_state(settings: GatewaySettings) -> tuple[Treatments, Models, Models]:
+    """Return how nodes were treated before this program was started anew, who waited, and who lacked what."""
     try:
         known = json.loads(settings.state.read_bytes())
-        waiting = {
-            service: {model: tuple(nodes) for model, nodes in models.items()}
-            for service, models in known.get("waiting", {}).items()
-        }
-        return known["rotation"], waiting
+        return known["rotation"], _models(known.get("waiting", {})), _models(known.get("lacking", {}))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        return {}, {}
+        # Nothing after a reboot.
+        return {}, {}, {}
+
+
+def _models(known: dict[str, dict[str, list[str]]]) -> Models:
+    return {service: {model: tuple(nodes) for model, nodes in models.items()} for service, models in known.items()}
 
 
 def _notify(text: str) -> None:

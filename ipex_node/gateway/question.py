@@ -108,12 +108,17 @@ def _heard(answer: Any) -> Heard:  # noqa: ANN401 - JSON is anything
         generation=str(answer.get("generation") or ""),
         in_flight={str(name): count for name, count in _mapping(answer, "in_flight") if _is_count(count)},
         out={border.words(str(name)): border.words(str(why)) for name, why in _mapping(answer, "out")},
-        warm={str(name): tuple(map(str, said)) for name, said in _mapping(answer, "warm") if isinstance(said, list)},
+        warm=_names(answer, "warm"),
+        models=_names(answer, "models"),
     )
 
 
 def _is_count(number: object) -> TypeGuard[int]:
     return type(number) is int and 0 <= number <= _MOST
+
+
+def _names(answer: dict[str, object], key: str) -> dict[str, tuple[str, ...]]:
+    return {str(name): tuple(map(str, said)) for name, said in _mapping(answer, key) if isinstance(said, list)}
 
 
 def _mapping(answer: dict[str, object], key: str) -> list[tuple[object, object]]:

@@ -34,6 +34,7 @@ class Heard:
         in_flight: Service to the requests it works on.
         out: Condemned service to the reason.
         warm: Service to its models that are loaded; a service is missing where the node does not know.
+        models: Service to its declared models that are there, with the right digest; as `warm`.
     """
 
     reason: str = ""
@@ -44,6 +45,7 @@ class Heard:
     in_flight: Mapping[str, int] = field(default_factory=dict)
     out: Mapping[str, str] = field(default_factory=dict)
     warm: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass

@@ -26,7 +26,12 @@ DECLARED = "declared"
 """The version of the declared text, which nginx reads only until this program has run."""
 
 
-def live(declared: str, treatments: Mapping[str, Mapping[str, Treatment]], waiting: Models | None = None) -> str:
+def live(
+    declared: str,
+    treatments: Mapping[str, Mapping[str, Treatment]],
+    waiting: Models | None = None,
+    lacking: Models | None = None,
+) -> str:
     """Return the text for these treatments, with a version that no other text has.
 
     A server that is to have no requests is `down` and not removed: other sessions stay where they are (measured:
@@ -36,8 +41,9 @@ def live(declared: str, treatments: Mapping[str, Mapping[str, Treatment]], waiti
         declared: The text.
         treatments: How every member is treated.
         waiting: Nodes that get a model's requests only when those that have it loaded are busy.
+        lacking: Nodes that get none of a model's requests, because they do not have it.
     """
-    text = "".join(f"{_line(line, treatments, waiting or {})}\n" for line in declared.splitlines())
+    text = "".join(f"{_line(line, treatments, waiting or {}, lacking or {})}\n" for line in declared.splitlines())
     return text.replace(f'"{DECLARED}"', f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"', 1)
 
 
@@ -47,13 +53,14 @@ def version(text: str) -> str:
     return found[1] if found else ""
 
 
-def _line(line: str, treatments: Mapping[str, Mapping[str, Treatment]], waiting: Models) -> str:
+def _line(line: str, treatments: Mapping[str, Mapping[str, Treatment]], waiting: Models, lacking: Models) -> str:
     found = _MARK.match(line)
     if not found:
         return line
     treatment = treatments.get(found["service"], {}).get(found["node"], "in")
     # A line of `new` is where new work comes from, one of `own` where a session comes back to its node.
-    if treatment == "in" or (treatment == "draining" and found["use"] == "own"):
+    without = found["node"] in lacking.get(found["service"], {}).get(found["model"] or "", ())
+    if not without and (treatment == "in" or (treatment == "draining" and found["use"] == "own")):
         return _served(found, waiting)
     if found["line"].startswith("server "):
         return f"{found['indent']}{found['line'][:-1]} down;{found['mark']}"

@@ -1,4 +1,4 @@
-"""Which nodes wait behind others, because those have a model loaded. Pure."""
+"""Which nodes wait behind others, because those have a model loaded; and which lack a model they declare. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,42 @@ class Warmth:
         self._models = models
         self._seconds = seconds
         self._heard: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        self._there: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self._loaded_at = float("-inf")
 
     def hear(self, node: str, heard: Heard) -> None:
         """Keep what a node says is loaded; of one that says nothing, nothing is known."""
         self._heard[node] = heard.warm
+        # What it had it has while it is silent.
+        if not heard.silence:
+            self._there[node] = heard.models
+
+    def lacking(self, treatments: Treatments) -> Models:
+        """Return the nodes that say they lack a model they declare, where one that gets requests has it.
+
+        Of which nothing is known has it. Where nobody has it all are asked: the engine's own 404 is the answer.
+        """
+        found: Models = {}
+        for service, models in self._models.items():
+            for model, nodes in models.items():
+                without = tuple(node for node in nodes if self._lacks(node, service, model))
+                there = [node for node in nodes if treatments.get(service, {}).get(node) == "in"]
+                if without and set(there) - set(without):
+                    found.setdefault(service, {})[model] = without
+        return found
+
+    def unheld(self) -> list[tuple[str, str]]:
+        """Return service and model where every node that declares it says that it lacks it."""
+        return [
+            (service, model)
+            for service, models in self._models.items()
+            for model, nodes in models.items()
+            if all(self._lacks(node, service, model) for node in nodes)
+        ]
+
+    def _lacks(self, node: str, service: str, model: str) -> bool:
+        said = self._there.get(node, {})
+        return service in said and model not in said[service]
 
     def waiting(self, treatments: Treatments) -> Models:
         """Return the nodes in rotation that say they do not have a model loaded, where another one says that it has.

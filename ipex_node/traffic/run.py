@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipex_node import in_flight, samples, settings
 from ipex_node.failure import failed
 from ipex_node.loopback import ask
+from ipex_node.models import presence, stock
 from ipex_node.samples import Sample, absent
 from ipex_node.traffic import comfyui, ollama
 from ipex_node.traffic.comfyui import History
@@ -20,8 +21,8 @@ from ipex_node.world import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from ipex_node.paths import Paths
     from ipex_node.settings import Service, Settings
     from ipex_node.world import World
 
@@ -38,7 +39,7 @@ def serve(world: World) -> dict[str, Any]:
     node = settings.load(world.paths.settings)
     if node.node is None:
         raise failed(str(world.paths.settings), "does not exist", "deploy this node first")
-    traffic = Traffic(node, world.paths.connections)
+    traffic = Traffic(node, world.paths)
     progress(f"traffic of {', '.join(one.name for one in node.services) or 'no service'}")
     samples.keep(world.paths.samples("traffic"), traffic.look, node.traffic_seconds)
     return {"ok": True, "failures": []}
@@ -49,13 +50,14 @@ class Traffic:
 
     Args:
         node: The node's settings.
-        connections: The directory of the kernel's tables of connections.
+        paths: The node's places.
         journal: What the services that are counted by their lines have written; the node's own without it.
     """
 
-    def __init__(self, node: Settings, connections: Path, journal: Journal | None = None) -> None:
+    def __init__(self, node: Settings, paths: Paths, journal: Journal | None = None) -> None:
         self._services = node.services
-        self._connections = connections
+        self._paths = paths
+        self._connections = paths.connections
         self._logging = {one.unit: one.name for one in node.services if one.engine == "ollama"}
         self._journal = journal or Journal(list(self._logging))
         self._histories = {
@@ -101,6 +103,9 @@ class Traffic:
             yield from counts.throughput()
         yield _queue(service, in_flight.count(service, self._connections) or 0)
         yield from ollama.models(service.name, ask(service.port, "/api/ps"))
+        if service.models:
+            given = stock.locked(self._paths).get(service.name, {})
+            yield from presence.samples(service.name, service.models, given, ask(service.port, "/api/tags"))
 
     def _comfyui(self, service: Service) -> Iterator[Sample]:
         for one in self._histories[service.name].new():

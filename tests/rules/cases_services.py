@@ -53,6 +53,14 @@ ENGINES = (
         labels={"check": "ollama:generates", "service": "ollama"},
     ),
     Case(
+        "ModelMissing",
+        {f'ipex_model_present{{{_OLLAMA},model="gemma3:27b"}}': "0x2000"},
+        # A node that has just begun to declare it.
+        {f'ipex_model_present{{{_OLLAMA},model="gemma3:27b"}}': "0x60 1x1940"},
+        at="30h",
+        labels={"node": "gpu-01", "service": "ollama", "model": "gemma3:27b"},
+    ),
+    Case(
         "HealthMonitorSilent",
         {f'ipex_metrics_absent{{{GPU},source="health",reason="silent"}}': "1x40"},
         {f'ipex_metrics_absent{{{GPU},source="traffic",reason="silent"}}': "1x40"},

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,16 +14,20 @@ from .golang import timestamp
 from .http import HttpError
 
 CONTEXT_LENGTH = 4096
+WEIGHTS = 6000
+"""Bytes of a pulled model's weights."""
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ERR_MAX_QUEUE = "server busy, please try again.  maximum pending requests exceeded"  # server/sched.go
 
 
 @dataclass
 class Model:
-    """A model on disk; sizes are bytes."""
+    """A model on disk; size is bytes, digest its manifest's."""
 
     name: str
     size: int
     modified: float
+    digest: str
     level: str = "Q4_0"
 
     def described(self) -> dict[str, object]:
@@ -32,7 +37,7 @@ class Model:
             "model": self.name,
             "modified_at": timestamp(self.modified),
             "size": self.size,
-            "digest": hashlib.sha256(self.name.encode()).hexdigest(),
+            "digest": self.digest,
             "details": self.details(),
         }
 
@@ -61,27 +66,40 @@ def level_of(name: str) -> str:
 
 def full_name(name: str) -> str:
     """Return a name with its tag; Ollama's default is latest."""
-    return name if ":" in name else f"{name}:latest"
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 class Shelf:
-    """The models of OLLAMA_MODELS: those the lab declares and those that were pulled."""
+    """The models of OLLAMA_MODELS, in Ollama's own layout: those the lab declares, and those that came later.
+
+    manifests/HOST/NAMESPACE/MODEL/TAG names layers, which lie in blobs/sha256-DIGEST (manifest/manifest.go,
+    manifest/layer.go). What no manifest names goes when it starts (server/images.go, PruneLayers).
+    """
 
     def __init__(self, directory: Path, declared: list[str]) -> None:
         self._manifests = directory / "manifests"
+        self._blobs = directory / "blobs"
         self._manifests.mkdir(parents=True, exist_ok=True)
-        (directory / "blobs").mkdir(exist_ok=True)
+        self._blobs.mkdir(exist_ok=True)
         for name in declared:
             if not self._path(name).exists():
                 self.pull(name)
+        self._prune()
 
     def _path(self, name: str) -> Path:
-        # A slash would lead out of the directory.
-        return self._manifests / full_name(name).replace("/", "%2F")
+        *places, last = full_name(name).split("/")
+        model, _, tag = last.rpartition(":")
+        host = places[-2] if len(places) > 1 else "registry.ollama.ai"
+        namespace = places[-1] if places else "library"
+        parts = (host, namespace, model, tag)
+        # A slash or a dot would lead out of the directory.
+        if not all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", part) for part in parts):
+            raise HttpError(400, {"error": "invalid model name"})
+        return self._manifests.joinpath(*parts)
 
     def pull(self, name: str) -> None:
-        """Add a model as the library has it."""
-        self._write(name, 637_700_138, level_of(name))
+        """Add a model as the library has it, with small layers that are made of its name."""
+        self._write(name, WEIGHTS, level_of(name))
 
     def create(self, name: str, source: str, quantize: str) -> None:
         """Make a model from another; the refusals are those of server/create.go and fs/ggml/type.go."""
@@ -93,26 +111,76 @@ class Shelf:
         self._write(name, int(found.size * QUANTISED.get(wanted, 1.0)), wanted or found.level)
 
     def _write(self, name: str, size: int, level: str) -> None:
-        self._path(name).write_text(json.dumps({"name": full_name(name), "size": size, "level": level}))
+        weights = f"weights of {full_name(name)} at {level}\n".encode()
+        # What a GGUF's file type is called there (server/create.go, createModel).
+        config = {"model_format": "gguf", "file_type": level, "of": full_name(name)}
+        layers = [self._layer(json.dumps(config).encode()), self._layer((weights * (size // len(weights) + 1))[:size])]
+        described, *rest = [
+            {"mediaType": f"application/vnd.ollama.image.{kind}", "digest": digest, "size": length}
+            for kind, (digest, length) in zip(("config", "model"), layers, strict=True)
+        ]
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": rest}
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(manifest))
+
+    def _layer(self, content: bytes) -> tuple[str, int]:
+        digest = hashlib.sha256(content).hexdigest()
+        (self._blobs / f"sha256-{digest}").write_bytes(content)
+        return f"sha256:{digest}", len(content)
 
     def remove(self, name: str) -> None:
-        """Remove a model; a 404 where there is none."""
+        """Remove a model, and what no other one needs of it; a 404 where there is none."""
         self.find(name)
         self._path(name).unlink()
+        self._prune()
+
+    def _prune(self) -> None:
+        kept = {self._blob(layer) for path in self._paths() for layer in _layers(path)}
+        for blob in set(self._blobs.iterdir()) - kept:
+            blob.unlink()
+
+    def _blob(self, layer: dict[str, object]) -> Path:
+        return self._blobs / str(layer["digest"]).replace(":", "-")
 
     def find(self, name: object) -> Model:
         """Return a model; a 404 as the real one's where there is none."""
+        path = self._path(str(name))
+        if not path.is_file():
+            raise HttpError(404, {"error": f"model '{name}' not found"})
+        return self._model(path)
+
+    def _model(self, path: Path) -> Model:
+        layers = _layers(path)
+        if any(not self._blob(layer).is_file() for layer in layers):
+            raise HttpError(500, {"error": "unable to load model"})
+        host, namespace, model, tag = path.parts[-4:]
+        place = "" if host == "registry.ollama.ai" else f"{host}/"
+        place += "" if namespace == "library" and not place else f"{namespace}/"
+        size = sum(int(str(layer["size"])) for layer in layers)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Model(f"{place}{model}:{tag}", size, path.stat().st_mtime, digest, self._level(layers[0]))
+
+    def _level(self, config: dict[str, object]) -> str:
         try:
-            path = self._path(str(name))
-            manifest = json.loads(path.read_text())
-            return Model(manifest["name"], manifest["size"], path.stat().st_mtime, manifest.get("level", "Q4_0"))
-        except OSError as error:
-            raise HttpError(404, {"error": f"model '{name}' not found"}) from error
+            return str(json.loads(self._blob(config).read_bytes())["file_type"])
+        except (ValueError, KeyError, TypeError):
+            # Made by somebody else, who did not say.
+            return "Q4_0"
 
     def all(self) -> list[Model]:
         """Return every model, newest first."""
-        found = (self.find(path.name.replace("%2F", "/")) for path in self._manifests.iterdir())
+        found = [self._model(path) for path in self._paths()]
         return sorted(found, key=lambda model: (-model.modified, model.name))
+
+    def _paths(self) -> list[Path]:
+        # What is being written bears a name that begins with a dot.
+        return [path for path in self._manifests.glob("*/*/*/*") if path.is_file() and path.name[0] != "."]
+
+
+def _layers(path: Path) -> list[dict[str, object]]:
+    manifest = json.loads(path.read_text())
+    return [manifest["config"], *manifest["layers"]]
 
 
 @dataclass

@@ -49,7 +49,7 @@ def inventories(draw: st.DrawFn) -> Inventory:
         leftovers=tuple(draw(found_files)),
         outputs=tuple(draw(found_files)),
         models=tuple(draw(found_models)),
-        declared=draw(st.sampled_from([{}, {"ollama": "tinyllama"}, {"ollama": "tinyllama:latest"}])),
+        declared=draw(st.sampled_from([{}, {"ollama": ("tinyllama",)}, {"ollama": ("b", "tinyllama:latest")}])),
     )
 
 
@@ -76,7 +76,7 @@ def test_nothing_that_is_protected_goes(there: Inventory, wanted: list[str]) -> 
     young = {one.path for one in there.outputs if one.modified >= NOW - LIMITS.outputs_days * DAY}
     assert not _names(plan.goes, "output") & young
     assert not _names(plan.goes, "leftover") & {one.path for one in there.leftovers if one.modified >= NOW - 2 * DAY}
-    declared = {full_name(name) for name in there.declared.values()}
+    declared = {full_name(name) for names in there.declared.values() for name in names}
     assert not {full_name(name) for name in _names(plan.goes, "model")} & declared
     assert {full_name(name) for name in _names(plan.goes, "model")} <= {full_name(name) for name in wanted}
 
@@ -170,7 +170,7 @@ def test_a_node_without_a_current_generation_keeps_its_profiles() -> None:
 @pytest.mark.parametrize("listed", SPELLINGS[:2])
 def test_a_declared_model_stays_however_it_is_spelt(spelling: str, listed: str) -> None:
     """Also where it is asked for by name: that is refused with its reason."""
-    there = Inventory(NOW, models=(Model(listed, 5, "ollama"),), declared={"ollama": spelling})
+    there = Inventory(NOW, models=(Model(listed, 5, "ollama"),), declared={"ollama": ("other", spelling)})
 
     plan = decide(there, LIMITS, [spelling])
 
@@ -181,7 +181,7 @@ def test_a_declared_model_stays_however_it_is_spelt(spelling: str, listed: str) 
 
 def test_a_model_goes_only_when_it_is_named() -> None:
     """An undeclared model is told of with the command that removes it; a wrong name is a failure."""
-    there = Inventory(NOW, models=(Model("llama3:70b", 5, "ollama"),), declared={"ollama": "tinyllama"})
+    there = Inventory(NOW, models=(Model("llama3:70b", 5, "ollama"),), declared={"ollama": ("tinyllama",)})
 
     assert decide(there, LIMITS).stays[0].why == "not declared; to remove it: ipex-node cleanup --models llama3:70b"
     assert [item.name for item in decide(there, LIMITS, ["LLAMA3:70B"]).goes] == ["llama3:70b"]

@@ -49,7 +49,7 @@ def silent(_command: Sequence[str]) -> bytes:
 
 def looking(service: Service, read: Callable[[Sequence[str]], bytes | None] = silent) -> Traffic:
     """What measures one service, with a journal of the test's."""
-    return Traffic(settings(service), Paths().connections, Journal([UNIT], read))
+    return Traffic(settings(service), Paths(), Journal([UNIT], read))
 
 
 def values(found_samples: list[Sample]) -> dict[Key, float]:

@@ -1,0 +1,106 @@
+"""How fast a model comes from another node, against rsync between the same two nodes."""
+
+import dataclasses
+import json
+import re
+import statistics
+from collections.abc import Callable
+
+from lab import nodes
+
+SIZE = 1 << 29
+"""Bytes of the model's one file."""
+ROUNDS = 5
+GOAL = 0.8
+_BLOBS = "/var/lib/private/ollama/models/blobs"
+_TARGET = "/var/lib/ipex-bench"
+_SERVER, _CONFIGURATION = "ipex-models", "/etc/ipex-models/nginx.conf"
+# On the models' own port, which the firewall leaves open to mates: the two take turns there.
+_DAEMON = (
+    "systemd-run --quiet --collect --unit ipex-bench-rsync "
+    "rsync --daemon --no-detach --port {port} --config /run/ipex-bench.conf"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copying:
+    """Bytes a second, medians of rounds in turn.
+
+    Attributes:
+        models: by `ipex-node models fetch`, verified and on the disk.
+        rsync: by rsync from its daemon, neither verified by a digest nor brought to the disk.
+    """
+
+    models: float
+    rsync: float
+
+    @property
+    def share(self) -> float:
+        """What of rsync's speed is reached."""
+        return self.models / self.rsync
+
+
+def measure(source: str, target: str) -> Copying:
+    """Copy a file from one GPU node to another in both ways, in turn, so that a slow minute slows both.
+
+    Args:
+        source: who has it.
+        target: who lacks it.
+    """
+    address = nodes.find(source).address
+    port = int(_do(source, f"awk '$1 == \"listen\" {{print $2+0}}' {_CONFIGURATION}"))
+    for name in (source, target):
+        _do(name, "command -v rsync > /dev/null || { apt-get -q update && apt-get -q install -y rsync; } > /dev/null")
+    made = f"openssl enc -aes-128-ctr -pass pass:ipex -nosalt -in /dev/zero 2> /dev/null | head -c {SIZE}"
+    digest = _do(source, f"{made} | tee {_BLOBS}/bench | sha256sum").split()[0]
+    _do(source, f"mv {_BLOBS}/bench {_BLOBS}/sha256-{digest}")
+    _do(source, f"printf 'use chroot = no\\nuid = root\\n[blobs]\\npath = {_BLOBS}\\n' > /run/ipex-bench.conf")
+    order = json.dumps(_order(digest, f"http://{address}:{port}/ollama/blobs/sha256-{digest}"))
+    _do(target, f"echo '{order}' > /run/ipex-bench.json; mkdir -p {_TARGET}")
+    rsync = f"rsync --whole-file rsync://{address}:{port}/blobs/sha256-{digest} {_TARGET}/"
+    fetch = "ipex-node models fetch < /run/ipex-bench.json > /dev/null"
+    pairs: list[tuple[float, float]] = []
+    try:
+        for _ in range(ROUNDS):
+            _do(source, f"systemctl stop ipex-bench-rsync 2> /dev/null; systemctl start {_SERVER}")
+            models = _speed(target, address, port, fetch)
+            _do(source, f"systemctl stop {_SERVER} && {_DAEMON.format(port=port)}")
+            pairs.append((models, _speed(target, address, port, rsync)))
+    finally:
+        _do(target, _forget())
+        _do(source, f"systemctl stop ipex-bench-rsync 2> /dev/null; systemctl start {_SERVER}")
+        _do(source, f"rm -f {_BLOBS}/sha256-{digest} {_BLOBS}/bench")
+    return Copying(*(statistics.median(column) for column in zip(*pairs, strict=True)))
+
+
+def _order(digest: str, url: str) -> dict[str, object]:
+    file = {"service": "ollama", "path": f"blobs/sha256-{digest}", "digest": f"sha256:{digest}", "bytes": SIZE}
+    return {"rate": "", "keep_free_bytes": 0, "files": [{**file, "sources": [url]}], "models": []}
+
+
+def _forget() -> str:
+    return f"rm -rf {_TARGET}/* /var/lib/ipex-models/ready /var/lib/ipex-models/incoming"
+
+
+def _speed(node: str, address: str, port: int, command: str) -> float:
+    """Run a command there and return its bytes a second, by the node's own clock."""
+    listens = f"until (: < /dev/tcp/{address}/{port}) 2> /dev/null; do sleep 0.1; done"
+    timed = f"a=$(date +%s.%N); {command} || exit 1; b=$(date +%s.%N); echo took $a $b"
+    said = _do(node, f"bash -c '{_forget()}; sync; {listens}; {timed}'")
+    begun, ended = map(float, re.findall(r"took (\S+) (\S+)", said)[0])
+    return SIZE / (ended - begun)
+
+
+def _do(node: str, command: str) -> str:
+    result = nodes.run(nodes.find(node), command, 600)
+    if result.returncode:
+        raise RuntimeError(f"{node}: {command}\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+def write(copying: Copying, line: Callable[[str], None] = print) -> None:
+    """Print it."""
+    line(f"\nA model of {SIZE / 1e9:.1f} GB from node to node (medians of {ROUNDS} alternating runs)")
+    line(f"models {copying.models / 1e6:.0f} MB/s, rsync {copying.rsync / 1e6:.0f} MB/s")
+    verdict = "reached" if copying.share >= GOAL else "MISSED"
+    line(f"{copying.share:.0%} of rsync's speed; the goal is {GOAL:.0%}: {verdict}")
