@@ -1,5 +1,6 @@
 """A generation: everything that should be on one node, named by the digest of its manifest."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -141,7 +142,11 @@ class Generation:
     def bundle(self) -> bytes:
         """The manifest and the files as one gzipped tar archive, the same bytes for the same generation."""
         buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=6) as archive:
+        # Without a time: gzip's header would hold the second of its making.
+        with (
+            gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w") as archive,
+        ):
             _add(archive, "manifest.json", self._canonical, 0o644)
             for file in self.files:
                 _add(archive, f"root{file.path}", file.content, int(file.mode, 8))

@@ -10,7 +10,7 @@ from fleet.release import Release, Told
 SLACK = "IPEX_RELEASE_SLACK"
 """An incoming webhook of Slack, or any other address that Apprise understands."""
 SMTP = "IPEX_RELEASE_SMTP"
-"""The way out for mail, as Apprise has it: mailtos://USER:PASSWORD@HOST."""
+"""The way out for mail: an address of Apprise's kind `mailtos`, with user and password."""
 
 
 def text(release: Release, channel: str, news: Sequence[str]) -> str:
