@@ -1,5 +1,6 @@
 """Backup, loss and restore on real nodes: real restic over sftp, real hard links, the units in their sandboxes."""
 
+import hashlib
 import json
 import shlex
 from collections.abc import Iterator
@@ -17,6 +18,12 @@ COMFYUI = "/var/lib/private/comfyui"
 OLLAMA = "/var/lib/private/ollama/models"
 PLACE = "/var/lib/ipex-backup"
 ITEMS = "user input models/loras"
+LAYER = b"a layer that no registry has" * 1000
+BLOB = f"sha256-{hashlib.sha256(LAYER).hexdigest()}"
+CONFIG = json.dumps({"model_format": "gguf", "file_type": "Q4_0"}).encode()
+CONFIG_BLOB = f"sha256-{hashlib.sha256(CONFIG).hexdigest()}"
+# Ollama's own layout: manifests/HOST/NAMESPACE/MODEL/TAG.
+MANIFEST = "manifests/registry.ollama.ai/library/mine/latest"
 # What users have: a workflow, an upload, a LoRA, a database with its newest rows in its log, and a model made here.
 _MADE = f"""
 set -eu
@@ -36,12 +43,16 @@ database.execute("CREATE TABLE jobs (name)")
 database.execute("INSERT INTO jobs VALUES ('portrait')")
 database.commit()
 store = Path("{OLLAMA}")
-(store / "blobs").mkdir(exist_ok=True)
-content = b"a layer that no registry has" * 1000
-digest = hashlib.sha256(content).hexdigest()
-(store / f"blobs/sha256-{{digest}}").write_bytes(content)
-layer = {{"digest": f"sha256:{{digest}}", "size": len(content)}}
-(store / "manifests/mine:latest").write_text(json.dumps({{"name": "mine:latest", "size": 1, "layers": [layer]}}))
+(store / "blobs/{BLOB}").write_bytes({LAYER[:28]!r} * 1000)
+(store / "blobs/{CONFIG_BLOB}").write_bytes({CONFIG!r})
+def entry(name, size, kind):
+    kind = "application/vnd.ollama.image." + kind
+    return {{"mediaType": kind, "digest": name.replace("sha256-", "sha256:"), "size": size}}
+manifest = {{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}}
+manifest["config"] = entry("{CONFIG_BLOB}", {len(CONFIG)}, "config")
+manifest["layers"] = [entry("{BLOB}", {len(LAYER)}, "model")]
+(store / "{MANIFEST}").parent.mkdir(parents=True, exist_ok=True)
+(store / "{MANIFEST}").write_text(json.dumps(manifest))
 EOF
 chown -R nobody:nogroup comfyui.db* user input models {OLLAMA}/blobs {OLLAMA}/manifests
 """  # noqa: S608 - its own rows
@@ -49,11 +60,11 @@ _STATE = f"""
 cd {COMFYUI}
 find {ITEMS} -printf '%p %m %U:%G\\n' | sort
 find {ITEMS} -type f -exec sha256sum {{}} + | sort
-cd {OLLAMA} && sha256sum blobs/* manifests/mine:latest
+cd {OLLAMA} && sha256sum blobs/* {MANIFEST}
 """
 _JOBS = f"""python3 -c 'import sqlite3
 print(sqlite3.connect("{COMFYUI}/comfyui.db").execute("SELECT name FROM jobs").fetchall())'"""  # noqa: S608 - as above
-_LOST = f"cd {COMFYUI} && rm -rf {ITEMS} comfyui.db* && rm -rf {OLLAMA}/blobs/* {OLLAMA}/manifests/mine:latest"
+_LOST = f"cd {COMFYUI} && rm -rf {ITEMS} comfyui.db* && rm -rf {OLLAMA}/blobs/* {OLLAMA}/{MANIFEST}"
 
 
 def _said(lab: Lab, node: str, words: str) -> dict[str, Any]:
@@ -74,7 +85,9 @@ def kept(lab: Lab) -> Iterator[str]:
     before = lab.output(NODE, _STATE)
     lab.output(NODE, "systemctl start ipex-backup.service")
     yield before
-    lab.output(NODE, f"rm -rf {OLLAMA}/manifests/mine:latest {OLLAMA}/blobs {PLACE}/models {PLACE}/state.json")
+    lab.output(
+        NODE, f"cd {OLLAMA} && rm -rf {MANIFEST} blobs/{BLOB} blobs/{CONFIG_BLOB} {PLACE}/models {PLACE}/state.json"
+    )
 
 
 def test_what_is_lost_comes_back_byte_for_byte_and_serves(lab: Lab, kept: str) -> None:
@@ -133,7 +146,7 @@ def test_data_with_which_the_engine_does_not_work_are_taken_back(lab: Lab, kept:
 
 def test_rot_is_found_and_a_rotten_snapshot_is_never_given_back(lab: Lab, kept: str) -> None:
     """One byte is turned over in the engine's own blob, which is the snapshot's, too."""
-    lab.output(NODE, f"cd {OLLAMA}/blobs && printf X | dd of=$(ls) bs=1 seek=9 conv=notrunc status=none")
+    lab.output(NODE, f"cd {OLLAMA}/blobs && printf X | dd of={BLOB} bs=1 seek=9 conv=notrunc status=none")
 
     run = lab.run(NODE, "systemctl start ipex-backup-verify.service")
     said = _said(lab, NODE, "backup-verify")
