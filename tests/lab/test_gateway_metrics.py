@@ -174,7 +174,7 @@ def test_mtail_sees_nginx_logs_and_no_others(lab: Lab) -> None:
 
 def test_public_addresses_are_asked_by_the_monitor(lab: Lab) -> None:
     """Front page and both routes answer the prober, and Prometheus knows it."""
-    question = "curl -sf http://localhost:9091/api/v1/query?query=probe_success"
+    question = "curl -sfG http://localhost:9091/api/v1/query --data-urlencode 'query=probe_success{job=\"blackbox\"}'"
     deadline = time.monotonic() + 45
     found: dict[str, str] = {}
     while found != dict.fromkeys(("/", "/comfyui/", "/ollama/"), "1"):
