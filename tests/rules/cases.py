@@ -337,9 +337,9 @@ GPUS = (
     ),
     Case(
         "RebootPending",
-        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x300", f"ipex_node_reboot_needed{{{GPU}}}": "0x300"},
-        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x300", f"ipex_node_reboot_needed{{{GPU}}}": "1x300"},
-        at="4h",
+        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x40", f"ipex_node_reboot_needed{{{GPU}}}": "0x40"},
+        {f"ipex_node_reboot_reasons{{{GPU}}}": "1x40", f"ipex_node_reboot_needed{{{GPU}}}": "1x40"},
+        at="30h",
         labels={"node": "gpu-01"},
     ),
     Case(
