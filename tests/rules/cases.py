@@ -341,6 +341,7 @@ GPUS = (
         {f"ipex_node_reboot_reasons{{{GPU}}}": "1x40", f"ipex_node_reboot_needed{{{GPU}}}": "1x40"},
         at="30h",
         labels={"node": "gpu-01"},
+        step="1h",
     ),
     Case(
         "GpuResidencyLost",
