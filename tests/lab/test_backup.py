@@ -64,6 +64,9 @@ cd {OLLAMA} && sha256sum blobs/* {MANIFEST}
 """
 _JOBS = f"""python3 -c 'import sqlite3
 print(sqlite3.connect("{COMFYUI}/comfyui.db").execute("SELECT name FROM jobs").fetchall())'"""  # noqa: S608 - as above
+# What others would find on these nodes as users' data.
+_FILES = "user/default/workflows/portrait.json input/face.png input/new.txt models/loras/style.safetensors"
+_CLEAN = f"cd {COMFYUI} && rm -f {_FILES}"
 _LOST = f"cd {COMFYUI} && rm -rf {ITEMS} comfyui.db* && rm -rf {OLLAMA}/blobs/* {OLLAMA}/{MANIFEST}"
 
 
@@ -85,6 +88,8 @@ def kept(lab: Lab) -> Iterator[str]:
     before = lab.output(NODE, _STATE)
     lab.output(NODE, "systemctl start ipex-backup.service")
     yield before
+    for node in (NODE, OTHER):
+        lab.output(node, _CLEAN)
     lab.output(
         NODE, f"cd {OLLAMA} && rm -rf {MANIFEST} blobs/{BLOB} blobs/{CONFIG_BLOB} {PLACE}/models {PLACE}/state.json"
     )
