@@ -54,7 +54,7 @@ def test_init_makes_what_nobody_has_to_know_and_says_what_is_left(environment: E
     identity, file = Path(environment.source.identity), Path(environment.source.file)
     password = secrets_file.read(environment.source, {}).get("grafana.admin_password").reveal()
 
-    assert status == 0
+    assert status == 0, said
     assert stat.S_IMODE(identity.stat().st_mode) == 0o600
     assert stat.S_IMODE(identity.parent.stat().st_mode) == 0o700
     assert len(password) == 24
@@ -72,13 +72,16 @@ def test_a_value_comes_by_standard_input_and_is_shown_to_nobody_who_has_not_aske
     """`show` tells names and nodes, `get` the value; comments of the file stay."""
     environment.run("init")
     assert environment.run("show")[0] == 1
-    for name in ("alertmanager.slack_url", "alertmanager.smtp_password", "tls.certificate", "tls.key"):
+    for name in (
+        *("alertmanager.slack_url", "alertmanager.smtp_password", "tls.certificate", "tls.key"),
+        *("backup.known_hosts", "backup.password", "backup.ssh_key"),
+    ):
         _feed(monkeypatch, f"{MARK}\n")
         status, said, complaints = environment.run("set", name)
         assert (status, MARK in said + complaints) == (0, False)
     status, said, _ = environment.run("show")
 
-    assert status == 0
+    assert status == 0, said
     assert re.search(r"alertmanager\.slack_url +file +monitor-01\n", said)
     assert MARK not in said
     assert environment.run("get", "alertmanager.slack_url")[1] == f"{MARK}\n"
