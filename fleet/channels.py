@@ -59,9 +59,9 @@ def named(channel: str, folder: Path | None = None) -> Release | None:
         ChannelError: there is no such channel, or its file is not understood.
     """
     path = (folder or FOLDER) / f"{channel}.toml"
-    if channel not in rules(folder).channels:
-        known = ", ".join(rules(folder).channels)
-        raise ChannelError(Problem("channel", f"is {channel!r}", f"channels/rules.toml has {known}."))
+    known = rules(folder).channels
+    if channel not in known:
+        raise ChannelError(Problem("channel", f"is {channel!r}", f"channels/rules.toml has {', '.join(known)}."))
     if not path.is_file() or not _parsed(path):
         return None
     found: Release = _read(path, Release)

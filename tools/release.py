@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +76,7 @@ def _new(rules: Rules, options: argparse.Namespace) -> int:
     release = Release(
         options.version, _git("config", "user.email"), made, flake, channels.tool_digest(), channels.models_digest()
     )
-    lines = _news(CHANGELOG.read_text())
+    lines = _news(CHANGELOG.read_text(), "Unreleased")
     _require(bool(lines), "CHANGELOG.md has nothing under Unreleased: say there what changes for operators.")
     print(f"{first}: {release.version}, tool {release.tool}, {len(lines)} lines of changes; tag v{release.version}")
     if options.dry:
@@ -108,7 +109,7 @@ def _promote(rules: Rules, options: argparse.Namespace) -> int:
     _require(before != release, f"{channel} names {release.version} already.")
     if _lacking(rules, channel, release):
         return 1
-    text = release_news.text(release, channel, _news_of(release))
+    text = release_news.text(release, channel, _news(CHANGELOG.read_text(), release.version))
     print(f"{channel}: {before.version if before else 'nothing'} -> {release.version}")
     if options.dry:
         print(f"Would commit channels/{channel}.toml and tell {release_news.audience(rules.notifications)}:\n\n{text}")
@@ -143,7 +144,7 @@ def _lacking(rules: Rules, channel: str, release: Release) -> bool:
     evidence, unusable = release_evidence.gather(channels.FOLDER, KEPT, rules, release, channel)
     for line in unusable:
         print(f"not counted: {line}")
-    problems = missing(release, channel, rules.channels[channel], evidence, release_evidence.now())
+    problems = missing(release, channel, rules.channels[channel], evidence, time.time())
     for problem in problems:
         print(f"{channel}: {problem.what}. {problem.cure}")
     if not problems:
@@ -151,16 +152,9 @@ def _lacking(rules: Rules, channel: str, release: Release) -> bool:
     return bool(problems)
 
 
-def _news(changelog: str) -> list[str]:
-    """The lines under Unreleased."""
-    section = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", changelog, re.DOTALL | re.MULTILINE)
-    return [line for line in section[1].splitlines() if line.strip()] if section else []
-
-
-def _news_of(release: Release) -> list[str]:
-    section = re.search(
-        rf"^## {re.escape(release.version)} .*?\n(.*?)(?=^## |\Z)", CHANGELOG.read_text(), re.DOTALL | re.MULTILINE
-    )
+def _news(changelog: str, heading: str) -> list[str]:
+    """The lines under a heading, whatever stands behind that."""
+    section = re.search(rf"^## {re.escape(heading)}\b[^\n]*\n(.*?)(?=^## |\Z)", changelog, re.DOTALL | re.MULTILINE)
     return [line for line in section[1].splitlines() if line.strip()] if section else []
 
 

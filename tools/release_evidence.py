@@ -1,8 +1,8 @@
 """What is known of a release: kept suites' ends, environments' words, signatures, and git's authors."""
 
+import dataclasses
 import json
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ def keep_suite(folder: Path, suite: str, run: SuiteRun) -> Path:
     """Remember how a suite has ended."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"suite-{suite}.json"
-    path.write_text(json.dumps({"tool": run.tool, "passed": run.passed, "target": run.target}) + "\n")
+    path.write_text(json.dumps(dataclasses.asdict(run)) + "\n")
     return path
 
 
@@ -51,11 +51,6 @@ def authors(release: Release, before: Release | None) -> frozenset[str]:
         ["git", "log", "--format=%ae%n%ce", span], capture_output=True, text=True, check=False, cwd=channels.ROOT
     )
     return frozenset({release.author, *(done.stdout.split() if done.returncode == 0 else ())})
-
-
-def now() -> float:
-    """Seconds since 1970."""
-    return time.time()
 
 
 def _names(kept: Path, kind: str) -> list[str]:
