@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CURRENT = "manifest.json"
 """The credential in which a unit hands the current generation's manifest over."""
+_PAUSE_SECONDS = 0.5
 
 
 def directory(paths: Paths, identity: str) -> Path:
@@ -216,3 +217,23 @@ def locked(paths: Paths, command: str) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def awaited(paths: Paths, command: str, seconds: float) -> Iterator[None]:
+    """Hold the node's lock, for which a change that goes on is waited for.
+
+    Raises:
+        LockedError: It has not ended in time.
+    """
+    deadline = time.monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked(paths, command))
+                break
+            except LockedError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+        yield

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import backup as told
-from ipex_node import files, settings
+from ipex_node import files, settings, store
 from ipex_node.backups import capture, models, state
 from ipex_node.backups.restic import NoRepositoryError, Restic
 from ipex_node.failure import FailedError, Failure, failed
@@ -76,7 +76,7 @@ class _Run:
     def make(self, *, new: bool) -> None:
         """Capture under the node's lock; what is captured is brought away without it."""
         try:
-            with state.still(self._world.paths, "backup", self._how.wait_seconds):
+            with store.awaited(self._world.paths, "backup", self._how.wait_seconds):
                 self._capture()
         except FailedError as error:
             for name in self._names():

@@ -6,14 +6,13 @@ import fcntl
 import json
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from ipex_node import border, files, store
+from ipex_node import border, files
 from ipex_node.failure import failed
 from ipex_node.samples import Sample
-from ipex_node.store import LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,26 +90,6 @@ def alone(place: Path, seconds: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def still(paths: Paths, why: str, seconds: float) -> Iterator[None]:
-    """Hold the node's lock, so that nobody changes the node meanwhile.
-
-    Raises:
-        LockedError: Somebody else has it for longer than is waited.
-    """
-    until = time.monotonic() + seconds
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(store.locked(paths, why))
-                break
-            except LockedError:
-                if time.monotonic() >= until:
-                    raise
-            time.sleep(_LOOK_SECONDS)
-        yield
 
 
 def samples(paths: Paths) -> Iterator[Sample]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from ipex_node import store
 from ipex_node.failure import failed
 from ipex_node.foreign import directory
 from ipex_node.models import order, stock
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 900.0
 """Longest wait for a change of this node that goes on: what was fetched meanwhile is not lost."""
-_PAUSE_SECONDS = 0.5
 _MODE, _DIRECTORY_MODE = 0o644, 0o755
 _NEW = ".ipex-new"
 
@@ -30,26 +27,6 @@ _NEW = ".ipex-new"
 def ready(paths: Paths, file: File) -> Path:
     """Return where a fetched and verified file waits for the rest of its model, served to other nodes."""
     return paths.models / "ready" / file.service / file.path
-
-
-@contextmanager
-def unchanged(paths: Paths, what: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Hold the node's lock, for which a change that goes on is waited for.
-
-    Raises:
-        LockedError: It has not ended in time.
-    """
-    deadline = time.monotonic() + seconds
-    with ExitStack() as stack:
-        while True:
-            try:
-                stack.enter_context(store.locked(paths, what))
-                break
-            except store.LockedError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-        yield
 
 
 def is_whole(paths: Paths, model: Model, files: list[File]) -> bool:

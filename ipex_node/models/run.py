@@ -12,7 +12,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ipex_node import files
+from ipex_node import files, store
 from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.models import order, place, stock
 from ipex_node.models.download import Download
@@ -136,7 +136,7 @@ class _Run:
 
     def _place(self, model: Model, needed: list[File]) -> None:
         if not place.is_whole(self._paths, model, needed):
-            with place.unchanged(self._paths, f"models: {model.name}"):
+            with store.awaited(self._paths, f"models: {model.name}", place.LOCK_SECONDS):
                 place.place(self._paths, model, needed)
             self._placed.append(f"{model.service}/{model.name}")
         if stock.locked(self._paths).get(model.service, {}).get(model.name) != model.digest:
