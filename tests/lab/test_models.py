@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -136,7 +137,7 @@ def test_what_names_no_model_goes_anywhere(lab: Lab) -> None:
 
 
 def _only_warm(lab: Lab, warm: str) -> None:
-    """Unload the small model everywhere but on one node, and wait until the gateway puts that one first."""
+    """Unload the small model everywhere but on one node, and wait until nginx puts that one first."""
     for node in lab.gpus:
         _ollama(lab, node, "generate", {"model": "tinyllama", "keep_alive": "10m" if node == warm else 0})
         lab.output(node, "systemctl restart ipex-traffic")
@@ -148,7 +149,16 @@ def _only_warm(lab: Lab, warm: str) -> None:
     _await(told)
     # Its first look needs no waiting for warm_seconds.
     lab.output(lab.gateway, "systemctl restart ipex-gateway")
-    _await(lambda: f"max_conns={SPILL_AT}; # {warm} ollama new tinyllama" in lab.output(lab.gateway, f"cat {LIVE}"))
+    cold = sorted(set(lab.gpus) - {warm})
+    # The file of upstreams is written before nginx has loaded it, the state after.
+    _await(lambda: sorted(_state(lab)["waiting"].get("ollama", {}).get("tinyllama", ())) == cold)
+    assert f"max_conns={SPILL_AT}; # {warm} ollama new tinyllama" in lab.output(lab.gateway, f"cat {LIVE}")
+
+
+def _state(lab: Lab) -> dict[str, Any]:
+    """What nginx works with on the gateway."""
+    state: dict[str, Any] = json.loads(lab.output(lab.gateway, f"cat {STATE}"))
+    return state
 
 
 def test_the_warm_node_is_first_and_others_help_when_it_is_busy(lab: Lab) -> None:
@@ -170,7 +180,7 @@ def test_the_last_node_of_a_model_that_drains_is_told(lab: Lab) -> None:
     lab.output(ONLY, "ipex-node drain --reason 'a test' --wait no")
     try:
         # Written when nginx works without the node.
-        _await(lambda: json.loads(lab.output(lab.gateway, f"cat {STATE}"))["unserved"] == [["ollama", BIG]])
+        _await(lambda: _state(lab)["unserved"] == [["ollama", BIG]])
         said = lab.output(lab.gateway, "journalctl -u ipex-gateway --since -30s --no-pager -o cat")
         small = _ask(lab, "api/generate", _generate("tinyllama"))
         big = _ask(lab, "api/generate", _generate(BIG))
