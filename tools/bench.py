@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import bench_agent, bench_gateway, bench_models, bench_rollout, bench_rules
+from tools import bench_agent, bench_backup, bench_gateway, bench_models, bench_rollout, bench_rules
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -51,15 +51,18 @@ def main() -> int:
         bench_gateway.write(users, throughput)
         copying = bench_models.measure("gpu-01", "gpu-02")
         bench_models.write(copying)
+        keeping = bench_backup.measure("gpu-01")
+        bench_backup.write(keeping)
     finally:
         _leave(before)
     measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
     measures["metrics"] = [dataclasses.asdict(row) for row in metrics]
     measures["rules"] = dataclasses.asdict(rules)
-    measures["models"] = dataclasses.asdict(copying)
+    measures["models"] = {**dataclasses.asdict(copying), "share": copying.share, "reached": copying.is_reached}
+    measures["backup"] = {**dataclasses.asdict(keeping), "median": keeping.median, "reached": keeping.is_reached}
     measures["gateway"] = [*map(dataclasses.asdict, users), *map(dataclasses.asdict, throughput)]
     (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
-    return 0
+    return int(not (copying.is_reached and keeping.is_reached))
 
 
 def _running() -> set[str]:
