@@ -71,8 +71,8 @@ def nodes(example: Fleet, monkeypatch: pytest.MonkeyPatch) -> FakeFleet:
         monkeypatch.setenv(name, value)
     fake = FakeFleet(example)
 
-    def run(connector: FakeConnector, command: Any, **_: Any) -> tuple[bool, CommandOutput]:
-        return fake.respond(connector, command)
+    def run(connector: FakeConnector, command: Any, **words: Any) -> tuple[bool, CommandOutput]:
+        return fake.respond(connector, command, str(words.get("_stdin") or ""))
 
     def connect(connector: FakeConnector) -> None:
         if load.node_name(connector.host) in fake.unreachable:

@@ -81,12 +81,14 @@ class FakeFleet:
     Attributes:
         answers: by node name, what it answers to a command holding a text: (succeeded, lines of standard output).
         unreachable: nodes that refuse the connection.
+        given: what commands were given on their standard input: node, command, text.
     """
 
     fleet: Fleet
     answers: dict[str, dict[str, tuple[bool, list[str]]]] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
     sent: list[tuple[str, str]] = field(default_factory=list)
+    given: list[tuple[str, str, str]] = field(default_factory=list)
     state: "tempfile.TemporaryDirectory[str]" = field(default_factory=tempfile.TemporaryDirectory)
 
     @property
@@ -112,6 +114,7 @@ class FakeFleet:
     def run(self, *arguments: str, deploy: str = "deploy.py") -> Run:
         """Run the real command line on the example inventory."""
         self.sent.clear()
+        self.given.clear()
         pyinfra.is_cli = True
         logger = logging.getLogger("pyinfra")
         logger.handlers.clear()
@@ -125,11 +128,13 @@ class FakeFleet:
             commands.setdefault(node, []).append(command)
         return Run(result.exit_code, click.unstyle(result.output), commands, result.stdout)
 
-    def respond(self, connector: FakeConnector, command: Any) -> tuple[bool, CommandOutput]:
+    def respond(self, connector: FakeConnector, command: Any, stdin: str = "") -> tuple[bool, CommandOutput]:
         """Take the place of the connector's own scripted answers."""
         node = load.node_name(connector.host)
         text = command if isinstance(command, str) else command.get_masked_value()
         self.sent.append((node, text))
+        if stdin:
+            self.given.append((node, text, stdin))
         for part, (succeeded, lines) in self.answers.get(node, {}).items():
             if part in text:
                 return succeeded, CommandOutput([OutputLine("stdout", line) for line in lines])

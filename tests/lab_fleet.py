@@ -63,16 +63,16 @@ class Lab:
         status: dict[str, object] = json.loads(self.output(node, "ipex-node status"))
         return status
 
-    def deploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def deploy(self, *arguments: str, inventory: Path = INVENTORY) -> subprocess.CompletedProcess[str]:
         """Run the real command: `pyinfra ARGUMENTS inventory/lab.py deploy.py`."""
-        with self.deploying(*arguments) as process:
+        with self.deploying(*arguments, inventory=inventory) as process:
             output, _ = process.communicate(timeout=500)
         return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     @contextmanager
-    def deploying(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def deploying(self, *arguments: str, inventory: Path = INVENTORY) -> Iterator[subprocess.Popen[str]]:
         """The real command while it runs; it is killed where the block ends before it does."""
-        command = [str(PYINFRA), *arguments, str(INVENTORY), "deploy.py"]
+        command = [str(PYINFRA), *arguments, str(inventory), "deploy.py"]
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

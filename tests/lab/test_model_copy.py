@@ -1,86 +1,29 @@
 """Models come into the fleet once and from node to node, through the real task, nginx and engines."""
 
 import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from lab.registry import Registry, Shelf
-from tests.lab_fleet import INVENTORY, PYINFRA, ROOT, Lab
+from lab.registry import Shelf
+from tests.lab_fleet import Lab
+from tests.lab_models import LOCK, STORE, Models, counting_registry, digests, forget, reaches_parity
 
 pytestmark = pytest.mark.lab
-
-LOCK = Path("/var/lib/ipex-lab/models.lock")
-STORE = "/var/lib/private/ollama/models"
-_INVENTORY = '''"""The lab's fleet, which declares other models."""
-
-import runpy as _runpy
-
-_base = _runpy.run_path({base!r})
-_models = {{"node_overrides": {{"ollama": {{"models": {models!r}}}}}}}
-gpu_nodes = [(name, {{**data, **_models}}) for name, data in _base["gpu_nodes"]]
-gateways = _base["gateways"]
-monitors = _base["monitors"]
-'''
-
-
-class Models:
-    """The task, with a fleet that declares these models on every GPU node."""
-
-    def __init__(self, names: list[str]) -> None:
-        self._inventory = ROOT / "build" / "models" / "lab.py"
-        self._inventory.parent.mkdir(parents=True, exist_ok=True)
-        self._inventory.write_text(_INVENTORY.format(base=str(ROOT / INVENTORY), models=["tinyllama", *names]))
-
-    def run(self, *data: str) -> subprocess.CompletedProcess[str]:
-        """Run the task, whatever comes of it."""
-        words = [word for one in data for word in ("--data", one)]
-        command = [str(PYINFRA), *words, str(self._inventory), "tasks/models.py"]
-        return subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False
-        )
-
-    def must(self, *data: str) -> str:
-        """Run the task, which must succeed."""
-        result = self.run(*data)
-        assert result.returncode == 0, result.stdout
-        return result.stdout
 
 
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
-    """A registry with the model that proves every engine, and whatever a test adds."""
-    LOCK.unlink(missing_ok=True)
-    shelf = Shelf()
-    shelf.publish("library/tinyllama:latest", 100_000)
-    with Registry(shelf):
+    """A registry that counts."""
+    with counting_registry() as shelf:
         yield shelf
-    LOCK.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _forgotten(lab: Lab) -> Iterator[None]:
-    """What the tests have brought goes again, and the engines have what they began with."""
+    """What the tests have brought goes again."""
     yield
-    for node in lab.gpus:
-        for name in set(_digests(lab, node)) - {"llama3.2:latest"}:
-            _ask(lab, node, "DELETE", "delete", name)
-        _ask(lab, node, "POST", "pull", "tinyllama")
-        lab.output(node, "rm -rf /var/lib/ipex-models/ready /var/lib/ipex-models/incoming /var/lib/ipex-models/*.json")
-
-
-def _ask(lab: Lab, node: str, method: str, call: str, model: str) -> None:
-    """Let a node's engine change a model of its own."""
-    body = json.dumps({"model": model})
-    lab.output(node, f"curl -sf -X {method} http://127.0.0.1:11434/api/{call} -d '{body}'")
-
-
-def _digests(lab: Lab, node: str) -> dict[str, str]:
-    """What a node's engine says of its models."""
-    said = json.loads(lab.output(node, "curl -sf http://127.0.0.1:11434/api/tags"))
-    return {one["name"]: f"sha256:{one['digest']}" for one in said["models"]}
+    forget(lab, lab.gpus)
 
 
 def _order(lab: Lab, node: str, order: dict[str, object]) -> dict[str, object]:
@@ -100,44 +43,18 @@ def _peer(lab: Lab, node: str, digest: str) -> str:
     return f"http://{lab.node(node).address}:9096/ollama/blobs/{digest.replace(':', '-')}"
 
 
-def _reaches_parity(lab: Lab, shelf: Shelf, names: list[str], sizes: tuple[int, ...]) -> None:
-    """Lock, apply, and look at what the engines have and what the registry has sent."""
-    proving = set(shelf.blobs)
-    wanted = {f"{name}:latest": shelf.publish(f"library/{name}:latest", *sizes) for name in names}
-    models = Models(names)
-    models.must("action=lock")
-    said = models.must("action=apply")
-    table = models.must()
-    total = (len(names) + 1) * len(lab.gpus)
-
-    assert f"{total} of {total} declared models are where they are declared" in table, said + table
-    for node in lab.gpus:
-        assert wanted.items() <= _digests(lab, node).items()
-    # An earlier test may have brought the one model that all have.
-    crossed = {digest: shelf.sent[digest] for digest in shelf.blobs if digest not in proving}
-    assert crossed == {digest: len(shelf.blobs[digest]) for digest in crossed}
-    # A second run has nothing to do, and asks nobody for anything.
-    assert "Nothing to fetch" in models.must("action=apply")
-    assert crossed == {digest: shelf.sent[digest] for digest in crossed}
-
-
 def test_every_byte_crosses_the_uplink_once_and_every_node_has_every_model(lab: Lab, shelf: Shelf) -> None:
     """The registry counts; the engines list what the lock says; whoever restarts loses nothing."""
-    _reaches_parity(lab, shelf, [f"copied-{number}" for number in range(5)], (300_000, 5_000))
+    models = Models([f"copied-{number}" for number in range(5)])
+    reaches_parity(lab, shelf, models, lab.gpus, (300_000, 5_000))
 
     node = lab.gpus[0]
-    before = _digests(lab, node)
+    before = digests(lab, node)
     lab.output(node, "systemctl restart ollama-ipex")
     # systemd's word for started is earlier than the engine's.
     lab.output(node, "curl -s --retry 20 --retry-delay 1 --retry-connrefused http://127.0.0.1:11434/api/version")
     lab.output(node, "ipex-node probe")
-    assert _digests(lab, node) == before
-
-
-@pytest.mark.proof
-def test_thirty_models_reach_parity(lab: Lab, shelf: Shelf) -> None:
-    """Thirty models over all GPU nodes; with IPEX_LAB_INVENTORY over four."""
-    _reaches_parity(lab, shelf, [f"many-{number}" for number in range(30)], (2_000_000, 20_000, 500))
+    assert digests(lab, node) == before
 
 
 def test_a_model_that_becomes_another_under_its_name_is_not_locked_silently(shelf: Shelf) -> None:
