@@ -55,7 +55,7 @@ def main() -> int:
         bench_backup.write(keeping)
     finally:
         _leave(before)
-    measures = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
+    measures: dict[str, Any] = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
     measures["metrics"] = [dataclasses.asdict(row) for row in metrics]
     measures["rules"] = dataclasses.asdict(rules)
     measures["models"] = {**dataclasses.asdict(copying), "share": copying.share, "reached": copying.is_reached}
