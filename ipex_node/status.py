@@ -9,6 +9,7 @@ from ipex_node.drift import Drift
 from ipex_node.failure import FailedError
 from ipex_node.health import verdict
 from ipex_node.manifest import Manifest
+from ipex_node.optimizer import baseline
 from ipex_node.patching import needs
 from ipex_node.systemd import Systemd
 
@@ -58,6 +59,7 @@ def status(world: World) -> dict[str, Any]:
         "reboot_needed": held.node is not None,
         "reboot_reasons": needs.reboot_reasons(paths),
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
+        **baseline.verdict(paths, node),
         "last_backup": backup.summary(paths),
         "closures": closures,
         "drift": [difference.as_json() for difference in differences],

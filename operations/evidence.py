@@ -37,7 +37,9 @@ def show(state: State) -> None:
 def _ask(state: State) -> None:
     found = question.answers(state)
     rollouts, budgets = _of_monitor(state, found.fleet)
+    gpus = [node.name for node in found.fleet.with_role("gpu_nodes")]
     said = soak(found.answers, found.unreached, rollouts, budgets, time.time())
+    said["measured"] = measured(found.answers, gpus)
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"environment-{found.fleet.environment}.json"
     path.write_text(json.dumps(said, indent=2) + "\n")
@@ -74,8 +76,13 @@ def soak(
         "failures": [*_quarantined(answers, since), *_rolled_back(rollouts, since)],
         "budgets": dict(budgets),
         "slower": [str(one) for said in answers.values() for one in said.status.get("slower", ())],
-        "measured": all("slower" in said.status for said in answers.values() if said.status.get("services")),
     }
+
+
+def measured(answers: Mapping[str, Observed], gpus: Iterable[str]) -> bool:
+    """Whether every GPU node has figures of the release it serves; an older program than this knows nothing of them."""
+    said = [answers[name].status if name in answers else {} for name in gpus]
+    return all("slower" in one and not one.get("unmeasured") for one in said)
 
 
 def _took(name: str, said: Observed, rollouts: Iterable[Mapping[str, Any]]) -> float:

@@ -223,6 +223,27 @@ def test_evidence_is_what_nodes_and_monitors_say(
     assert said["since"] == 1060.0
     assert said["failures"] == ["gpu-02 did not take a change of ada: hangs"]
     assert said["budgets"] == {"availability": 0.5, "latency": None}
+    assert said["measured"] is False
+
+
+def test_evidence_says_what_has_become_slower(
+    nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Measured is what every GPU node has measured; one that has not leaves all of it open."""
+    monkeypatch.setattr("operations.evidence.FOLDER", tmp_path)
+    nodes.is_as_declared(slower=[], unmeasured=[])
+    lines = nodes.answers["gpu-02"]["ipex-question"][1]
+    told = json.loads(lines[-1])
+
+    def asked(**status: list[str]) -> tuple[list[str], bool]:
+        lines[-1] = json.dumps({**told, **status})
+        nodes.run(deploy="tasks/evidence.py")
+        said = json.loads((tmp_path / "environment-example.json").read_text())
+        return said["slower"], said["measured"]
+
+    assert asked() == ([], True)
+    assert asked(slower=["gpu-02 ollama: 1 instead of 2"]) == (["gpu-02 ollama: 1 instead of 2"], True)
+    assert asked(unmeasured=["ollama"]) == ([], False)
 
 
 class _Listening:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import settings
-from ipex_node.failure import Failure, failed
+from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.optimizer import history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ipex_node.optimizer.history import Row
+    from ipex_node.paths import Paths
+    from ipex_node.settings import Settings
     from ipex_node.world import World
 
 
@@ -77,6 +79,35 @@ def failures(comparisons: Iterable[Comparison], loss: float) -> list[Failure]:
         for one in comparisons
         if one.regressed
     ]
+
+
+def verdict(paths: Paths, node: Settings) -> dict[str, list[str]]:
+    """Say for `ipex-node status` how fast the release is that the node has now.
+
+    Returns:
+        slower: what has become slower than the release measured before, each in words. unmeasured: services with a
+        model whose newest figures are of another release, or that have none; every one where the optimizer is off.
+    """
+    optimizer = node.optimizer
+    if optimizer is None:
+        return {"slower": [], "unmeasured": [one.name for one in node.services if one.engine == "ollama" and one.model]}
+    profiles = {one.name: one.profile for one in node.services}
+    now = {
+        one.service: history.release(paths, (profiles.get(one.service, ""), optimizer.drivers))
+        for one in optimizer.tuned
+    }
+    try:
+        rows = [row for row in history.read(paths) if row.declared and row.tokens_per_second]
+    except FailedError:
+        rows = []
+    last = {row.service: row.release for row in rows}
+    slower = [
+        f"{node.node} {one.now.service}: {one.now.speed:.1f} instead of {one.before.speed:.1f} tokens/s with "
+        f"{one.now.model}"
+        for one in compare(rows, optimizer.loss)
+        if one.regressed and one.now.release == now.get(one.now.service)
+    ]
+    return {"slower": slower, "unmeasured": [name for name, one in now.items() if last.get(name) != one]}
 
 
 def baseline(world: World) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,11 @@ def read(paths: Paths) -> list[Row]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         cure = "move it away: the next tuning begins a new one"
         raise failed(str(path(paths)), f"cannot be read: {error}", cure) from error
+
+
+def release(paths: Paths, profiles: Iterable[str]) -> str:
+    """Name what generates: the store paths that the profiles of the engine and of the drivers lead to."""
+    return " ".join(os.path.realpath(paths.on_node(one)).rpartition("/")[2] for one in profiles if one)
 
 
 def add(paths: Paths, rows: Iterable[Row]) -> None:

@@ -8,7 +8,6 @@ activation or the boot sees to that.
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ipex_node.optimizer.settings import Optimizer, Tuned
-    from ipex_node.settings import Service, Settings
+    from ipex_node.settings import Settings
     from ipex_node.world import World
 
 
@@ -136,18 +135,12 @@ class _Tuning:
             service=service.name,
             model=model,
             gpu=" ".join(sorted(card.pci_id for card in cards.listed(self._node.sysfs))),
-            release=self._release(service),
+            release=history.release(self._world.paths, (service.profile, self._optimizer.drivers)),
             setting=dict(setting),
             declared=setting is tuned.declared,
             tokens_per_second=speeds,
             failed=why,
         )
-
-    def _release(self, service: Service) -> str:
-        """Name what generates: the store paths of the engine and of the drivers."""
-        profiles = [profile for profile in (service.profile, self._optimizer.drivers) if profile]
-        paths = self._world.paths
-        return " ".join(os.path.realpath(paths.on_node(profile)).rpartition("/")[2] for profile in profiles)
 
 
 def _proposal(declared: Row, best: Row) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from ipex_node.failure import FailedError
 from ipex_node.optimizer import baseline, history
 from ipex_node.optimizer.history import Row
+from ipex_node.optimizer.settings import Optimizer, Tuned
 from ipex_node.paths import Paths
+from ipex_node.settings import Service, Settings
 
 ROUNDS = st.lists(st.floats(1, 1000), min_size=1, max_size=7).map(tuple)
 
@@ -90,3 +92,33 @@ def test_the_history_is_kept_and_has_an_end(tmp_path: Path) -> None:
     history.path(paths).write_text('[{"time": 1}]')
     with pytest.raises(FailedError, match="cannot be read"):
         history.read(paths)
+
+
+@pytest.mark.parametrize(
+    ("rows", "slower", "unmeasured"),
+    [
+        # Nothing was measured, or an older release was.
+        ([], [], ["ollama"]),
+        ([("old", 100.0)], [], ["ollama"]),
+        ([("old", 100.0), ("now", 95.0)], [], []),
+        ([("old", 100.0), ("now", 50.0)], ["gpu-01 ollama: 50.0 instead of 100.0 tokens/s with tinyllama"], []),
+        # Whoever went back from a slow release has no slow one now, but nothing new of this one either.
+        ([("now", 100.0), ("new", 50.0)], [], ["ollama"]),
+    ],
+)
+def test_a_node_says_how_its_own_release_does(
+    tmp_path: Path, rows: list[tuple[str, float]], slower: list[str], unmeasured: list[str]
+) -> None:
+    """Of the release that it has now, and of no other."""
+    paths = Paths(tmp_path)
+    profile = paths.on_node("/profiles/ollama")
+    profile.parent.mkdir(parents=True)
+    profile.symlink_to("/nix/store/now")
+    history.add(paths, [_row((speed,), release) for release, speed in rows])
+    service = Service("ollama", 1, "/", "ollama", model="tinyllama", profile="/profiles/ollama")
+    tuned = Tuned("ollama", {}, 1.0)
+    optimizer = Optimizer("", {}, "", 1, 1, {}, {}, (), 1, 1, 1, gain=0.1, loss=0.1, tuned=(tuned,))
+
+    found = baseline.verdict(paths, Settings("gpu-01", services=(service,), optimizer=optimizer))
+
+    assert found == {"slower": slower, "unmeasured": unmeasured}
