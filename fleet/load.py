@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state
 from pyinfra_cli.exceptions import CliError
 from pyinfra_cli.inventory import make_inventory_from_files
 
-from fleet import channels, checks
+from fleet import channels, checks, tuned
 from fleet.access import Access
 from fleet.backup import Backup, BackupRepository
 from fleet.cleanup import Cleanup
@@ -158,7 +158,7 @@ def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
             nodes.append(node)
             environments[node.name], sources[node.name] = values.environment, values.secrets
     secrets, found = _secrets(sources)
-    problems += found
+    problems += [*found, *_strangers(environments)]
     if problems:
         return None, problems
     fleet = Fleet(next(iter(environments.values()), "inventory"), with_server(nodes), secrets)
@@ -202,6 +202,7 @@ def _node(host: Host) -> tuple[Node | None, NodeData | None, list[Problem]]:
     structure = Structure(node_name(host))
     data = {key: value for key, value in host.data.dict().items() if not _is_pyinfras(key) and key not in _WISHES}
     _apply_overrides(structure, data)
+    _apply_tuned(structure, data)
     values: NodeData = structure.record(NodeData, data, "")
     address = values.address or host.data.get("ssh_hostname") or host.name
     release = _release(structure, values)
@@ -251,6 +252,34 @@ def _apply_overrides(structure: Structure, data: dict[str, Any]) -> None:
         for name in sorted(map(str, set(overrides) - set(services))):
             structure.refuse(f"{layer}.{name}: unknown service", f"Known services: {', '.join(sorted(services))}.")
         data["services"] = {name: {**service, **overrides.get(name, {})} for name, service in services.items()}
+
+
+def _apply_tuned(structure: Structure, data: dict[str, Any]) -> None:
+    """Lay what tunings have found over the environments of a node's services."""
+    path, services = tuned.place(str(data.get("environment", ""))), data.get("services", {})
+    try:
+        found = tuned.read(path).get(structure.where, {})
+    except ValueError as error:
+        structure.refuse(f"{path.name}: {error}", "Take the last one that was committed, or remove it.")
+        return
+    for name, setting in found.items():
+        if not _is_catalogue(services) or name not in services:
+            structure.refuse(f"{path.name}: {structure.where} has no service {name}", "Remove it there.")
+        elif isinstance(environment := services[name].get("environment", {}), Mapping):
+            data["services"] = services = {
+                **services,
+                name: {**services[name], "environment": {**environment, **setting}},
+            }
+
+
+def _strangers(environments: Mapping[str, str]) -> Iterable[Problem]:
+    for path in {tuned.place(environment) for environment in environments.values()}:
+        try:
+            strangers = sorted(set(tuned.read(path)) - set(environments))
+        except ValueError:
+            return  # each node has said so
+        for name in strangers:
+            yield Problem(path.name, f"{name} is no node of the inventory", "Remove it there.")
 
 
 def _is_catalogue(data: object) -> bool:

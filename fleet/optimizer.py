@@ -89,7 +89,7 @@ class Tuning:
         tokens: what each request asks for.
         gain: share by which a setting must be faster than the declared one to be proposed.
         loss: share by which a release may be slower than the one before it on the same GPU; more is a regression.
-        apply: whether tasks/tune.py writes what it proposes into the data, for the next deploy.
+        apply: whether tasks/tune.py takes over what it proposes: inventory/ENV.tuned.json, and a deploy.
     """
 
     grid: Mapping[str, tuple[str, ...]]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from fleet import waves
+from fleet import optimization, waves
 from fleet.generation import Generation
 from fleet.model import Fleet, Node, Service
 from fleet.observed import Observed
@@ -79,6 +79,16 @@ def reboot(node: Node, generation: Generation, observed: Observed, *, only_neede
     asked = observed.reboot_reasons or (() if only_needed else ("asked for by hand",))
     reasons = tuple(f"reboot: {reason}" for reason in asked) if observed.generation else ()
     current = observed.generation
+    return Work(node, generation, (), reasons, current=current, target=current or "" if reasons else "")
+
+
+def tuning(node: Node, generation: Generation, observed: Observed, *, declared: bool) -> Work:
+    """A node's part of a tuning; whoever took it out of rotation keeps it, and nobody measures an ill one."""
+    optimizer, current = node.optimizer, observed.generation
+    services = [service.name for service in optimization.tuned(node)]
+    able = optimizer and optimizer.enable and services and current and observed.rotation == "in"
+    settings = 1 if declared or not optimizer else len(optimizer.tuning.settings())
+    reasons = (f"measure {settings} settings of {', '.join(services)}",) if able else ()
     return Work(node, generation, (), reasons, current=current, target=current or "" if reasons else "")
 
 

@@ -61,7 +61,7 @@ class Request:
         origin: the node whose data they are; the node's own without it.
         at: nothing younger than that is restored, such as 2026-11-26T02-00-00Z.
         overwrite: what is there may be overwritten by a restore.
-        action: what tasks/models.py is to do.
+        action: what tasks/models.py is to do; `declared` lets tasks/tune.py measure the declared setting alone.
         model: the models it is about, with commas between.
         verify: read every file of the models, instead of believing its name and length.
     """

@@ -185,7 +185,7 @@ optimizer = {
         # A setting that is faster by this share is proposed; a release that is slower by that is not promoted.
         "gain": 0.1,
         "loss": 0.1,
-        # Proposals are printed; True writes them into the data, for the next deploy.
+        # Proposals are printed; True lets tasks/tune.py take them over (inventory/ENV.tuned.json, and a deploy).
         "apply": False,
     },
 }

@@ -1,5 +1,6 @@
 """The life of one run: its lock before the first change, its stop after a failure, its record and its last lines."""
 
+from collections.abc import Callable
 from time import monotonic, time
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from operations.lock import RolloutLock
 from operations.survey import Survey
 
 _rollouts: "WeakKeyDictionary[State, Rollout]" = WeakKeyDictionary()
+_afterwards: "WeakKeyDictionary[State, Callable[[], None]]" = WeakKeyDictionary()
 
 
 class Rollout:
@@ -112,6 +114,11 @@ def of(state: State, survey: Survey) -> Rollout:
     return _rollouts[state]
 
 
+def afterwards(state: State, act: Callable[[], None]) -> None:
+    """Let something be done once this run has ended, however it went, and its lock is given back."""
+    _afterwards[state] = act
+
+
 def end() -> None:
     """End whatever rollout is under way: called when the command line is done, however it went.
 
@@ -119,7 +126,10 @@ def end() -> None:
         RefusedError: with the last lines, where not all is done.
     """
     for state in list(_rollouts):
-        _rollouts.pop(state).end()
+        try:
+            _rollouts.pop(state).end()
+        finally:
+            _afterwards.pop(state, lambda: None)()
 
 
 class _Watch(BaseStateCallback):

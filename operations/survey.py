@@ -86,7 +86,9 @@ def _deploy(state: State) -> Survey:
     return planned(state, found, _works(found))
 
 
-def planned(state: State, found: Answers, works: dict[str, Work], edges: Edges | None = None) -> Survey:
+def planned(
+    state: State, found: Answers, works: dict[str, Work], edges: Edges | None = None, *, singly: bool = False
+) -> Survey:
     """Part each node's work into waves, print the plan, and refuse what must not be done like that.
 
     Args:
@@ -94,6 +96,7 @@ def planned(state: State, found: Answers, works: dict[str, Work], edges: Edges |
         found: what the nodes said.
         works: each node's part.
         edges: parts gateways and monitors into waves; as for a deploy without it.
+        singly: one GPU node after the other, whatever the rollout's fractions.
 
     Raises:
         RefusedError: a floor cannot be held, a generation has failed before, or the environment's guard forbids it.
@@ -105,18 +108,21 @@ def planned(state: State, found: Answers, works: dict[str, Work], edges: Edges |
     problems += [one for name, work in works.items() for one in plan.quarantined(work, found.answers[name])]
     _refuse(found.fleet, problems)
     changing = [name for name, work in works.items() if work.activate]
-    survey = Survey(found, works, _gpu_waves(state, found, changing), (edges or _edge_waves)(found, changing))
+    gpu_waves = _gpu_waves(state, found, changing, singly=singly)
+    survey = Survey(found, works, gpu_waves, (edges or _edge_waves)(found, changing))
     _print_plan(survey)
     _guard(survey)
     return survey
 
 
-def _gpu_waves(state: State, found: Answers, changing: list[str]) -> tuple[Wave, ...]:
+def _gpu_waves(state: State, found: Answers, changing: list[str], *, singly: bool) -> tuple[Wave, ...]:
     nodes = _holder_last(found, [name for name in changing if found.fleet[name].is_gpu])
     rollout = found.fleet.rollout
     try:
         serving = (*capacity.of(state, found), _gateways(found.fleet, nodes)) if nodes else ()
-        return waves.plan(nodes, serving, rollout.canaries, rollout.fractions)
+        # A share of nothing is one node.
+        canaries, fractions = (0, (0.0,) * len(nodes)) if singly else (rollout.canaries, rollout.fractions)
+        return waves.plan(nodes, serving, canaries, fractions)
     except waves.FloorError as error:
         problems = [*(_unreachable(name) for name in found.unreached), *error.problems]
         _refuse(found.fleet, problems)

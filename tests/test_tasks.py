@@ -172,3 +172,94 @@ def test_gateways_reboot_last_and_one_at_a_time(nodes: FakeFleet) -> None:
 
     then = [line.split("then: ")[1] for line in run.output.splitlines() if "then: " in line]
     assert then == ["monitor-01", "gateway-01", "gateway-02"]
+
+
+_SPEEDS = {"declared": [10.0, 11.0], "faster": [20.0, 21.0]}
+
+
+def _measures(nodes: FakeFleet, name: str, *, proposes: bool = True) -> None:
+    """Let a node answer a tuning."""
+    four = {"OLLAMA_NUM_PARALLEL": "4"}
+    row = {
+        "service": "ollama",
+        "model": "tinyllama",
+        "gpu": "8086:56a0",
+        "release": f"{'x' * 32}-ollama-1",
+        "failed": "",
+    }
+    same = {"OLLAMA_KV_CACHE_TYPE": "f16"}
+    one = {
+        **row,
+        "setting": {"OLLAMA_NUM_PARALLEL": "1", **same},
+        "declared": True,
+        "tokens_per_second": _SPEEDS["declared"],
+    }
+    two = {**row, "setting": four | same, "declared": False, "tokens_per_second": _SPEEDS["faster"]}
+    proposal = {"service": "ollama", "environment": four | same, "gain": 0.95}
+    answer = {"ok": True, "failures": [], "measured": [one, two], "compared": []}
+    nodes.answer(name, "optimize tuning", json.dumps({**answer, "proposals": [proposal] if proposes else []}))
+
+
+def test_tuning_takes_one_node_after_the_other_and_prints_a_change(nodes: FakeFleet) -> None:
+    """Each node is a wave, with the rollout's lock; all propose the same: a change of group_data."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    for name in ("gpu-01", "gpu-02", "gpu-03"):
+        _measures(nodes, name)
+
+    run = nodes.run("-y", deploy="tasks/tune.py")
+
+    assert run.status == 0, run.output
+    assert [node for node, command in nodes.sent if "optimize tuning" in command] == ["gpu-01", "gpu-02", "gpu-03"]
+    assert "Wave 3 of 3: gpu-03" in run.output
+    assert run.order("lock acquire") == ["monitor-01"]
+    added = [line for line in run.output.splitlines() if line.startswith("+ ")]
+    assert added == ['+            "OLLAMA_NUM_PARALLEL": "4",']
+    row = next(line.split() for line in run.output.splitlines() if line.endswith("proposed"))
+    setting = ["OLLAMA_KV_CACHE_TYPE=f16", "OLLAMA_NUM_PARALLEL=4"]
+    assert row == ["gpu-01", "ollama", "tinyllama", "8086:56a0", "ollama-1", *setting, "20.5", "proposed"]
+
+
+def test_nodes_that_differ_get_a_change_each(nodes: FakeFleet) -> None:
+    """For programs, too."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    for name in ("gpu-01", "gpu-02", "gpu-03"):
+        _measures(nodes, name, proposes=name == "gpu-02")
+
+    run = nodes.run("-y", "--data", "json=true", deploy="tasks/tune.py")
+
+    said = json.loads(run.stdout[run.stdout.index("{") :])
+    assert [one["node"] for one in said["proposals"]] == ["gpu-02"]
+    assert "for gpu-02, into its entry of the inventory" in said["change"]
+    assert '"OLLAMA_HOST": "0.0.0.0:11434"' in said["change"]
+    assert [row["node"] for row in said["measured"] if row["proposed"]] == ["gpu-02"]
+
+
+def test_tuning_keeps_the_floor(nodes: FakeFleet) -> None:
+    """Whom somebody has drained is left alone, and no other may leave meanwhile."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    _says(nodes, "gpu-01", rotation={"state": "draining", "reason": "new memory", "by": "operator"})
+
+    run = nodes.run("-y", deploy="tasks/tune.py")
+
+    assert run.status == 1
+    assert "1 of 3 nodes would serve comfyui; 1 of 3 nodes would serve ollama" in run.output.replace(
+        ", its floor is 2", ""
+    )
+    assert run.order("optimize") == []
+
+
+def test_a_dry_tuning_asks_nobody_and_a_failed_one_ends_the_run(nodes: FakeFleet) -> None:
+    """The plan says what would be measured; behind a node that fails none leaves rotation."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    failure = {"what": "tuning", "why": "still in flight: ollama 1 request"}
+    nodes.answer("gpu-01", "optimize tuning", json.dumps({"ok": False, "failures": [failure]}), succeeded=False)
+
+    dry = nodes.run("--dry", deploy="tasks/tune.py")
+    asked = dry.order("optimize tuning")
+    run = nodes.run("-y", "--data", "action=declared", deploy="tasks/tune.py")
+
+    assert "gpu-02: measure 6 settings of ollama" in dry.output
+    assert asked == []
+    assert run.status == 1
+    assert "still in flight: ollama 1 request" in run.output
+    assert run.order("optimize tuning --declared") == ["gpu-01"]
