@@ -102,8 +102,8 @@ def test_a_wave_that_has_become_too_much_does_not_begin(nodes: FakeFleet, monkey
     nodes.answers["gateway-01"]["ipex-question"][1].insert(0, f"gateway {json.dumps({'rotation': view})}")
     respond = nodes.respond
 
-    def dies(connector: FakeConnector, command: Any) -> tuple[bool, CommandOutput]:
-        said = respond(connector, command)
+    def dies(connector: FakeConnector, command: Any, stdin: str) -> tuple[bool, CommandOutput]:
+        said = respond(connector, command, stdin)
         if any(" activate " in text for _, text in nodes.sent):
             view["ollama"]["gpu-03"] = "out"
         nodes.answers["gateway-01"]["ipex-question"][1][0] = f"gateway {json.dumps({'rotation': view})}"

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipex_node.cleanup.plan import File
@@ -76,6 +76,7 @@ class _PowerCutError(Exception):
     pass
 
 
+@settings(deadline=None)
 @given(ways=st.lists(st.sampled_from("ABC"), min_size=1, max_size=6), cut=st.integers(0, 12))
 def test_cut_off_anywhere_no_engine_sees_what_others_have_compiled(
     tmp_path_factory: pytest.TempPathFactory, ways: list[str], cut: int
