@@ -9,7 +9,7 @@ left alone.
 
 from pyinfra import host
 
-from operations import chapters, generations, packages, survey, verify
+from operations import builds, chapters, generations, packages, survey, verify
 
 run = survey.of(host.state)
 work = run[host]
@@ -20,6 +20,16 @@ if not run.changes:
 else:
     chapter.begin("Packages: what Debian provides")
     packages.present(work)
+
+    if run.closures:
+        chapter.begin("Build: each closure once, for all, into the depot")
+        builds.once(work, run)
+
+    if run.opens_depot:
+        chapter.begin("Depot: it serves before anybody takes from it")
+        if work.node.serves_depot:
+            generations.stage(work)
+            generations.activate(work)
 
     chapter.begin("Stage: the generation is on the node, nothing is touched")
     generations.stage(work)

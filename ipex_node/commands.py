@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipex_node.depot import words as depot
 from ipex_node.models import words as models
 from ipex_node.optimizer import words as optimizer
 from ipex_node.patching import words as patching
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     patching.add(command)
     optimizer.add(command)
     models.add(command)
+    depot.add(command)
     return words
 
 

@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import files, store
+from ipex_node.depot import settings
+from ipex_node.depot.take import take
 from ipex_node.drift import file_difference
 from ipex_node.failure import FailedError, Failure
 from ipex_node.manifest import Manifest, parse
@@ -139,6 +141,17 @@ def verify(world: World, manifest: Manifest) -> None:
         raise FailedError(*failures)
 
 
+def _closure(world: World, reference: str, out_link: Path, root: Path) -> str:
+    """Take a closure from the depot, or build or fetch it here where the fleet has none.
+
+    The generation's own settings are not installed yet, and already say where from and whom to believe.
+    """
+    depot = settings.load(root / settings.PATH.lstrip("/"))
+    if depot:
+        return take(world, depot, reference, out_link, root)
+    return Nix(world.run).realise(reference, out_link, root / "etc/nix/nix.conf")
+
+
 def _realise(world: World, manifest: Manifest) -> dict[str, str]:
     """Bring the closures into the store, rooted in the generation, and record them: the stage is complete."""
     target = store.directory(world.paths, manifest.id)
@@ -151,8 +164,7 @@ def _realise(world: World, manifest: Manifest) -> dict[str, str]:
             if not out_link.exists():
                 progress(f"realise {reference}")
                 files.make_directory(out_link.parent)
-                # The generation's own nix.conf is not installed yet, and already says where to fetch from.
-                realised[profile] = Nix(world.run).realise(reference, out_link, target / "root/etc/nix/nix.conf")
+                realised[profile] = _closure(world, reference, out_link, target / "root")
             found[profile] = os.path.realpath(out_link)
         except FailedError as error:
             failures += error.failures

@@ -62,5 +62,7 @@ def status(world: World) -> dict[str, Any]:
         **baseline.verdict(paths, node),
         "last_backup": backup.summary(paths),
         "closures": closures,
+        "held": sorted({path for one in store.staged(paths) for path in store.closures(paths, one).values()}),
+        "units": sorted(manifest.units),
         "drift": [difference.as_json() for difference in differences],
     }

@@ -7,7 +7,7 @@ from pyinfra import logger
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
-from fleet import channels, fitness, load, matrix, models, plan, release, waves
+from fleet import channels, depot, fitness, load, matrix, models, plan, release, waves
 from fleet.model import Fleet
 from fleet.observed import Observed
 from fleet.plan import Work
@@ -56,6 +56,20 @@ class Survey:
     def changes(self) -> bool:
         """Whether any node needs anything."""
         return self.activates or any(work.verify for work in self.works.values())
+
+    @property
+    def closures(self) -> list[str]:
+        """What the depot must have: every closure of every node, where a node of this run changes."""
+        found = self.answers.generations.values() if self.fleet.depot_node and self.activates else ()
+        return sorted({one for generation in found for one in generation.manifest["closures"].values()})
+
+    @property
+    def opens_depot(self) -> bool:
+        """Whether the depot's node must change before all others: they take from it, and it does not serve yet."""
+        node = self.fleet.depot_node
+        said = self.answers.answers.get(node.name) if node else None
+        serves = said is not None and depot.UNIT in said.status.get("units", ()) and said.runs(depot.UNIT)
+        return self.activates and said is not None and not serves
 
     @property
     def unchanged(self) -> str:

@@ -105,11 +105,17 @@ class FakeFleet:
         generations = {node.name: desired.generation(node, self.fleet) for node in self.fleet.nodes}
         verified = plan.digest(generations.values())
         for name, generation in generations.items():
-            known = {"ok": True, "generation": generation.id, "drift": [], "verified": verified, **status}
+            known = {"ok": True, "generation": generation.id, "drift": [], "verified": verified}
+            known |= {"units": [unit.name for unit in generation.units], **status}
             gpu = [*ARC] if name.startswith("gpu") else []
             packages = [f"package installed {package}" for package in generation.packages]
             machine = ["distribution debian:13", "memory 32768000"]
             self.answer(name, "ipex-question", *machine, *gpu, *packages, json.dumps(known))
+
+    def depot_serves(self) -> None:
+        """Let its node answer that it keeps the depot already, so that it need not change before all others."""
+        known = {"ok": True, "generation": "0123456789abcdef", "drift": [], "units": ["ipex-depot.service"]}
+        self.answer("monitor-01", "ipex-question", "distribution debian:13", "memory 32768000", json.dumps(known))
 
     def run(self, *arguments: str, deploy: str = "deploy.py") -> Run:
         """Run the real command line on the example inventory."""

@@ -114,12 +114,13 @@ def test_a_wave_that_has_become_too_much_does_not_begin(nodes: FakeFleet, monkey
 
     assert run.status == 1
     assert run.order(" activate ") == ["gpu-01"]
-    assert "Stopped before '4. Wave 2 of 3" in run.output
+    assert "Stopped before '5. Wave 2 of 3" in run.output
     assert "gpu-02: cannot be taken out: 1 of 3 nodes would serve ollama, its floor is 2" in run.output
 
 
 def test_a_failed_node_stops_the_run_before_the_next_chapter(nodes: FakeFleet) -> None:
     """When one GPU node cannot activate, the waves behind it and the gateways are left alone."""
+    nodes.depot_serves()
     failure = '{"ok": false, "to": "f", "from": null, "failures": [{"what": "ollama", "why": "hangs"}]}'
     nodes.answer("gpu-02", " activate ", failure, succeeded=False)
 
@@ -132,6 +133,7 @@ def test_a_failed_node_stops_the_run_before_the_next_chapter(nodes: FakeFleet) -
 
 def test_the_last_lines_say_what_happened_and_how_to_go_on(nodes: FakeFleet) -> None:
     """What, where, why, every node's state, and the command to type."""
+    nodes.depot_serves()
     failure = {
         "ok": False,
         "rolled_back": True,
@@ -144,10 +146,10 @@ def test_the_last_lines_say_what_happened_and_how_to_go_on(nodes: FakeFleet) -> 
     run = nodes.run("-y")
 
     last = run.output.split("pyinfra error: ")[1]
-    assert last.startswith("Stopped before '5. Wave 3 of 3: gpu-03': gpu-02 failed\n  gpu-02: Activate the generation")
+    assert last.startswith("Stopped before '6. Wave 3 of 3: gpu-03': gpu-02 failed\n  gpu-02: Activate the generation")
     assert "    ollama: hangs\n" in last
     assert "    old generation, after a failure: gpu-02 (0123456789abcdef)\n" in last
-    assert "    untouched: gpu-03, gateway-01, gateway-02, monitor-01\n" in last
+    assert "    untouched: gpu-03, gateway-01, gateway-02, monitor-01 (0123456789abcdef)\n" in last
     assert "    new generation: gpu-01 (" in last
     assert "To go on, once the cause is mended:\n  pyinfra -y inventory/example.py deploy.py\n" in last
 
@@ -196,13 +198,14 @@ def test_an_unreachable_node_blocks_where_the_floor_could_not_be_held(nodes: Fak
 
 def test_waves_come_one_after_the_other(nodes: FakeFleet) -> None:
     """The canary, then the shares, then gateways and monitors; each is a chapter of its own."""
+    nodes.depot_serves()
     run = nodes.run("-y")
 
     activations = [node for node, command in nodes.sent if " activate " in command]
     assert activations[:3] == ["gpu-01", "gpu-02", "gpu-03"]
     assert sorted(activations[3:5]) == ["gateway-01", "monitor-01"]
     assert activations[5:] == ["gateway-02"]
-    assert "--> Starting operation: 3. Wave 1 of 3: gpu-01 (canary)" in run.output
+    assert "--> Starting operation: 4. Wave 1 of 3: gpu-01 (canary)" in run.output
 
 
 def test_the_plan_with_its_waves_is_shown_by_a_dry_run(nodes: FakeFleet) -> None:
@@ -404,6 +407,7 @@ def test_new_rules_are_confirmed_by_a_connection_of_their_own(
 @pytest.mark.parametrize("way", ["cannot connect", "is refused"])
 def test_rules_that_let_nobody_in_end_the_run(nodes: FakeFleet, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """Without a confirmation nothing of the node is activated, the run stops, and the last lines say why."""
+    nodes.depot_serves()
     nodes.answer("gpu-01", "firewall try", _TRIAL)
     late = '{"ok": false, "failures": [{"what": "firewall confirm", "why": "no rules are on trial"}]}'
     nodes.answer("gpu-01", "firewall confirm", late, succeeded=False)
@@ -441,6 +445,7 @@ def test_a_controller_that_would_lock_itself_out_changes_nothing(nodes: FakeFlee
 
 def test_the_gateway_with_the_floating_address_changes_last(nodes: FakeFleet) -> None:
     """Wherever it is: what the other one refuses never reaches users."""
+    nodes.depot_serves()
     nodes.answer("gateway-01", "ipex-question", "distribution debian:13", "memory 32768000", "floating held")
 
     run = nodes.run("-y")

@@ -1,5 +1,7 @@
 """Nix on the nodes that have closures, and on the one that builds for all."""
 
+from typing import Any
+
 from fleet import depot
 from fleet.desired.render import render
 from fleet.flake import Nix
@@ -14,6 +16,16 @@ def part(node: Node, fleet: Fleet) -> Part:
     from_flake = node.grafana and node.prometheus and node.grafana.installed == "flake"
     if not (node.is_gpu or node.serves_depot or from_flake):
         return Part()
-    key = depot.cache_public(fleet.secrets) if fleet.depot_node else ""
-    content = render("nix/nix.conf.j2", nix=node.nix or Nix(), key=key)
+    server = fleet.depot_node
+    values: dict[str, Any] = {
+        "nix": node.nix or Nix(),
+        "key": depot.cache_public(fleet.secrets) if server else "",
+        "depot": "",
+        "free_bytes": 0,
+    }
+    if server and server.depot:
+        own = server.name == node.name
+        values["depot"] = f"file://{depot.DIRECTORY}/cache" if own else f"http://{server.at(server.depot.port)}/cache"
+        values["free_bytes"] = server.depot.free_gb * 10**9 if own else 0
+    content = render("nix/nix.conf.j2", builds=node.serves_depot or not server, **values)
     return Part(packages=("nix-bin", "nix-setup-systemd"), files=(File(CONFIGURATION, content),))

@@ -1,0 +1,1 @@
+"""The depot: what is built once, and taken from there."""

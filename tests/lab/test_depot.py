@@ -1,0 +1,201 @@
+"""Build once: the depot's node builds, another node takes, and whatever is not whole and signed is refused."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fleet import depot, load
+from ipex_node.depot.settings import name_of
+from lab import mirror, pin
+from tests.lab_fleet import Lab
+
+pytestmark = pytest.mark.lab
+
+NODE, DEPOT = "gpu-02", "monitor-01"
+# Everything but the fleet: a lab node reaches the outside through the machine's mirror alone.
+_CUT = "table inet cut { chain out { type filter hook output priority 0; ip daddr 198.18.0.1 ct state new reject; } }"
+CACHE = "/var/lib/ipex-depot/cache"
+_LIBRARY = "import json, sys; sys.path.insert(0, '/usr/local/bin/ipex-node'); from pathlib import Path\n"
+_BUILD = (
+    _LIBRARY
+    + """
+from ipex_node.depot.build import build
+from ipex_node.failure import FailedError
+from ipex_node.world import World
+Path('/run/request.json').write_text(json.dumps(json.loads(sys.argv[1])))
+try:
+    answer = build(World(), Path('/run/request.json'))
+except FailedError as error:
+    answer = {'ok': False, 'failures': [one.as_json() for one in error.failures]}
+Path('/run/request.json').unlink()
+print(json.dumps(answer))
+"""
+)
+_TAKE = (
+    _LIBRARY
+    + """
+import dataclasses
+from ipex_node.depot import settings
+from ipex_node.depot.take import take
+from ipex_node.failure import FailedError
+from ipex_node.world import World
+depot = dataclasses.replace(settings.load(Path(settings.PATH)), **json.loads(sys.argv[2]))
+try:
+    answer = {'ok': True, 'path': take(World(), depot, sys.argv[1], Path('/root/taken'), Path('/'))}
+except FailedError as error:
+    answer = {'ok': False, 'failures': [one.as_json() for one in error.failures]}
+print(json.dumps(answer))
+"""
+)
+
+
+def _called(lab: Lab, node: str, program: str, *words: str) -> dict[str, Any]:
+    said = lab.output(node, f"python3 -I -c {shlex.quote(program)} {shlex.join(words)}")
+    answer: dict[str, Any] = json.loads(said.splitlines()[-1])
+    return answer
+
+
+def _build(lab: Lab, reference: str, **changes: object) -> dict[str, Any]:
+    fleet = load.from_file("inventory/lab.py")
+    request = {
+        "references": [reference],
+        "cache_key": fleet.secrets.get(depot.CACHE_KEY).reveal(),
+        "closure_key": fleet.secrets.get(depot.CLOSURE_KEY).reveal(),
+        "nix_conf": lab.output(DEPOT, "cat /etc/nix/nix.conf"),
+        "cache_gb": 1,
+        "free_gb": 0,
+        "nodes": [node.name for node in fleet.nodes],
+        "needed": {name: lab.status(name)["held"] for name in lab.gpus},
+    }
+    return _called(lab, DEPOT, _BUILD, json.dumps({**request, **changes}))
+
+
+def _take(lab: Lab, reference: str, node: str = NODE, **settings: object) -> dict[str, Any]:
+    return _called(lab, node, _TAKE, reference, json.dumps({"free_gb": 0, **settings}))
+
+
+def _paths(lab: Lab, node: str, path: str) -> dict[str, dict[str, Any]]:
+    command = f"nix --extra-experimental-features nix-command path-info --json --recursive {path}"
+    found: dict[str, dict[str, Any]] = json.loads(lab.output(node, command))
+    return found
+
+
+def _nar(lab: Lab, path: str) -> str:
+    """Where the cache keeps the largest content that a new release has."""
+    names = " ".join(f"{CACHE}/{one[11:43]}.narinfo" for one in _paths(lab, DEPOT, path))
+    rows = lab.output(DEPOT, f"grep -H -E '^(URL|FileSize):' {names}").splitlines()
+    urls = {row.split(":", 1)[0]: row.split(": ", 1)[1] for row in rows if ":URL:" in row}
+    sizes = {row.split(":", 1)[0]: int(row.split(": ", 1)[1]) for row in rows if ":FileSize:" in row}
+    return f"{CACHE}/{urls[max(sizes, key=lambda name: sizes[name])]}"
+
+
+def _told(lab: Lab, release: str) -> dict[str, Any]:
+    """What the depot says of a release."""
+    told: dict[str, Any] = json.loads(lab.output(DEPOT, f"cat /var/lib/ipex-depot/closures/{name_of(release)}.json"))
+    return told
+
+
+@pytest.fixture
+def release(lab: Lab) -> Iterator[str]:
+    """A release that no node has."""
+    lab.output(NODE, "rm -f /root/taken")
+    published = pin.publish(mirror.WWW, version=f"depot-{time.time_ns()}")
+    yield f"{published.reference()}#ollama-ipex"
+    lab.run(NODE, "rm -f /root/taken; nft delete table inet cut")
+
+
+def _refused(lab: Lab, release: str, path: str, *words: str) -> None:
+    answer = _take(lab, release)
+
+    assert not answer["ok"], answer
+    assert any(word in str(answer["failures"]).lower() for word in words), answer
+    assert all(one.get("cure") for one in answer["failures"]), answer
+    assert lab.run(NODE, f"test -e {path} -o -L /root/taken").returncode != 0
+
+
+def test_a_second_node_takes_it_and_builds_nothing_also_without_a_route(lab: Lab, release: str) -> None:
+    """Nix says of each path whether it was built here: on the builder some were, on the node none, with no source."""
+    built = _build(lab, release)
+    assert built["ok"], built
+    assert built["built"] == [release]
+    # What the builder has, nobody needs the outside for.
+    lab.output(NODE, f"nft -f - <<'END'\n{_CUT}\nEND")
+    assert lab.run(NODE, "curl -s --max-time 2 http://198.18.0.1:3142/").returncode != 0
+
+    taken = _take(lab, release)
+
+    assert taken["ok"], taken
+    assert [one for one in _paths(lab, DEPOT, taken["path"]).values() if one["ultimate"]]
+    there = _paths(lab, NODE, taken["path"])
+    assert [path for path, one in there.items() if one["ultimate"]] == []
+    assert all(one["signatures"] for one in there.values())
+    name = taken["path"][44:]
+    assert lab.run(NODE, f"ls /nix/store/*-{name}.drv").returncode != 0
+    assert _build(lab, release)["there"] == [release]
+
+
+def test_what_is_damaged_is_refused_and_made_anew(lab: Lab, release: str) -> None:
+    """A changed byte, a file cut short; the check and the next build mend both."""
+    assert _build(lab, release)["ok"]
+    path = _told(lab, release)
+    nar = _nar(lab, path["path"])
+    lab.output(DEPOT, f"cp {nar} /root/nar && printf X | dd of={nar} bs=1 seek=200 conv=notrunc")
+    _refused(lab, release, path["path"], "hash", "corrupt", "decompress", "zstd")
+
+    checked = json.loads(lab.output(DEPOT, "ipex-node depot-check").splitlines()[-1])
+    assert [CACHE + "/" + one for one in checked["removed"]] == [nar]
+    assert _build(lab, release)["built"] == [release]
+    lab.output(DEPOT, f"truncate -s 300 {nar}")
+    _refused(lab, release, path["path"], "hash", "truncated", "decompress", "zstd", "end of", "premature")
+
+    assert _build(lab, release)["built"] == [release]
+    assert _take(lab, release)["ok"]
+
+
+def test_another_key_is_refused(lab: Lab, release: str) -> None:
+    """One that signs paths, and one that says which path a release is."""
+    from fleet import secrets_file  # noqa: PLC0415
+
+    assert _build(lab, release, cache_key=secrets_file.new_cache_key())["ok"]
+    told = _told(lab, release)
+    _refused(lab, release, told["path"], "signature", "trusted")
+    # Signed anew with the right one, it is taken.
+    assert _build(lab, release)["built"] == [release]
+
+    lab.output(DEPOT, "rm -r /var/lib/ipex-depot/closures")
+    assert _build(lab, release, closure_key=secrets_file.new_signing_key())["ok"]
+    _refused(lab, release, told["path"], "signature (ipex-closures)")
+
+    lab.output(DEPOT, "rm -r /var/lib/ipex-depot/closures")
+    assert _build(lab, release)["ok"]
+    assert _take(lab, release)["ok"]
+
+
+def test_a_depot_that_is_down_changes_nothing(lab: Lab, release: str) -> None:
+    """The node says so, and goes on once it is back."""
+    assert _build(lab, release)["ok"]
+    lab.output(DEPOT, "systemctl stop ipex-depot")
+    try:
+        answer = _take(lab, release)
+    finally:
+        lab.output(DEPOT, "systemctl start ipex-depot")
+
+    assert "cannot be had from the depot" in str(answer["failures"])
+    assert _take(lab, release)["ok"]
+
+
+def test_no_room_is_said_before_anything_is_written(lab: Lab, release: str) -> None:
+    """On the node, in the builder's store, and below depot.cache_gb; what nodes need stays."""
+    before = lab.output(DEPOT, f"ls {CACHE}")
+    assert "must stay free" in str(_build(lab, release, free_gb=10**6)["failures"])
+    assert "does not fit below" in str(_build(lab, release, cache_gb=0)["failures"])
+    for path in {one for name in lab.gpus for one in lab.status(name)["held"]}:  # type: ignore[attr-defined]
+        assert f"{path[11:43]}.narinfo" in before.split()
+        assert lab.run(DEPOT, f"test -e {CACHE}/{path[11:43]}.narinfo").returncode == 0
+
+    assert _build(lab, release)["ok"]
+    assert "must stay free" in str(_take(lab, release, free_gb=10**6)["failures"])
