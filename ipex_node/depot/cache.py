@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
     from pathlib import Path
 
 _ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
@@ -108,24 +109,44 @@ def taken(cache: Path) -> int:
 def prune(cache: Path, keep: Iterable[str], most: int, wanted: int) -> int:
     """Remove paths that nothing kept needs, the oldest first, until `wanted` more bytes fit; return what it takes then.
 
+    What a copy left that was cut, and no path names, goes in any case. Nothing may write there meanwhile.
+
     Args:
         cache: The binary cache.
         keep: Bases of paths whose closures stay, whatever they take.
         most: Bytes the cache may take.
         wanted: Bytes that are about to come.
     """
-    kept, _ = closure(cache, keep)
-    nars = {one.nar for one in kept.values()}
+    there = sorted(cache.glob("*.narinfo"), key=lambda file: (file.stat().st_mtime, file.name))
+    named = {path: info(cache, path.name[:32]) for path in there}
+    users = Counter(one.nar for one in named.values() if one)
+    _forget_unnamed(cache, users)
+    stays = {base[:32] for base in closure(cache, keep)[0]}
     size = taken(cache)
-    for path in sorted(cache.glob("*.narinfo"), key=lambda file: file.stat().st_mtime):
+    for path, one in named.items():
         if size + wanted <= most:
             break
-        if path.name[:32] in {base[:32] for base in kept}:
+        if path.name[:32] in stays:
             continue
-        one = info(cache, path.name[:32])
-        if one and one.nar not in nars:
-            forget(cache, one)
-        else:
-            path.unlink()
-        size = taken(cache)
+        size -= _removed(path)
+        if one:
+            # Two paths of the same content share a file.
+            users[one.nar] -= 1
+            size -= 0 if users[one.nar] else _removed(cache / one.nar)
+    return size
+
+
+def _forget_unnamed(cache: Path, named: Container[str]) -> None:
+    for file in (cache / "nar").glob("*"):
+        if f"nar/{file.name}" not in named:
+            file.unlink()
+
+
+def _removed(path: Path) -> int:
+    """Remove a file, and return how many bytes it had."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    path.unlink()
     return size
