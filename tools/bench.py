@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import bench_agent, bench_backup, bench_gateway, bench_models, bench_rollout, bench_rules
+from tools import bench_agent, bench_backup, bench_builds, bench_gateway, bench_models, bench_rollout, bench_rules
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"
@@ -53,6 +53,8 @@ def main() -> int:
         bench_models.write(copying)
         keeping = bench_backup.measure("gpu-01")
         bench_backup.write(keeping)
+        builds = bench_builds.measure(str(inventory), _names(inventory)[:4], "monitor-01")
+        bench_builds.write(builds)
     finally:
         _leave(before)
     measures: dict[str, Any] = {"no_op_deploy": rows, "rolling_change": changes, "leaving": left}
@@ -60,6 +62,7 @@ def main() -> int:
     measures["rules"] = dataclasses.asdict(rules)
     measures["models"] = {**dataclasses.asdict(copying), "share": copying.share, "reached": copying.is_reached}
     measures["backup"] = {**dataclasses.asdict(keeping), "median": keeping.median, "reached": keeping.is_reached}
+    measures["builds"] = dataclasses.asdict(builds)
     measures["gateway"] = [*map(dataclasses.asdict, users), *map(dataclasses.asdict, throughput)]
     (ROOT / "build" / "bench.json").write_text(json.dumps(measures, indent=2) + "\n")
     return int(not (copying.is_reached and keeping.is_reached))

@@ -47,7 +47,8 @@ def rolling(command: Sequence[str], names: Sequence[str], monitor: str, run: Run
     """
     found = pin.publish(mirror.WWW, version=f"2.{time.time_ns() // 1_000_000}")
     flake = json.dumps({"url": f"{pin.SERVER}/{found.path}", "nar_hash": found.nar_hash})
-    limits = [word for name in names for word in ("--limit", name)]
+    # The monitor keeps the depot, which must build the new release first.
+    limits = [word for name in (*names, monitor) for word in ("--limit", name)]
     begun = time.monotonic()
     # -vvv prints each command that a node is given, behind the node's name.
     output = run([command[0], "-y", "-vvv", *limits, "--data", f"flake={flake}", *command[1:]])
