@@ -43,17 +43,20 @@ class Pin:
         return f"{server}/{self.path}?narHash={quote(self.nar_hash, safe='')}"
 
 
-def publish(www: Path, version: str | None = None) -> Pin:
+def publish(www: Path, version: str | None = None, ballast: bytes = b"") -> Pin:
     """Write `www`/flake/ipex-flake-<version>-<digest>.tar.gz, byte for byte the same for the same flake.
 
     Args:
         www: the root of what the lab's mirror serves.
         version: the revision the packed flake shall claim to be; None is the one it has.
+        ballast: what its closures shall hold besides, so that they are as large as a test needs.
 
     Returns:
         The pin of what was written.
     """
     with _flake(version) as tree:
+        if ballast:
+            (tree / "ballast").write_bytes(ballast)
         pin = _pin(tree)
         target = www / pin.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,12 @@
 """Build once: the depot's node builds, another node takes, and whatever is not whole and signed is refused."""
 
 import json
+import os
 import shlex
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,8 +20,16 @@ pytestmark = pytest.mark.lab
 
 NODE, DEPOT = "gpu-02", "monitor-01"
 # Everything but the fleet: a lab node reaches the outside through the machine's mirror alone.
-_CUT = "table inet cut { chain out { type filter hook output priority 0; ip daddr 198.18.0.1 ct state new reject; } }"
+_CUT = """table inet cut {
+    chain out {
+        type filter hook output priority 0;
+        ip daddr 198.18.0.1 ct state new reject
+    }
+}"""
 CACHE = "/var/lib/ipex-depot/cache"
+LARGE = 24_000_000
+_CONFIGURATION = "/etc/ipex/depot/nginx.conf"
+_RECEIVED = "cat /sys/class/net/host0/statistics/rx_bytes"
 _LIBRARY = "import json, sys; sys.path.insert(0, '/usr/local/bin/ipex-node'); from pathlib import Path\n"
 _BUILD = (
     _LIBRARY
@@ -69,9 +80,15 @@ def _build(lab: Lab, reference: str, **changes: object) -> dict[str, Any]:
         "cache_gb": 1,
         "free_gb": 0,
         "nodes": [node.name for node in fleet.nodes],
-        "needed": {name: lab.status(name)["held"] for name in lab.gpus},
+        "needed": {name: _held(lab, name) for name in lab.gpus},
     }
     return _called(lab, DEPOT, _BUILD, json.dumps({**request, **changes}))
+
+
+def _held(lab: Lab, node: str) -> list[str]:
+    held = lab.status(node)["held"]
+    assert isinstance(held, list)
+    return held
 
 
 def _take(lab: Lab, reference: str, node: str = NODE, **settings: object) -> dict[str, Any]:
@@ -99,13 +116,26 @@ def _told(lab: Lab, release: str) -> dict[str, Any]:
     return told
 
 
+def _published(ballast: int = 0) -> str:
+    """A release that no node has, with so many bytes that nothing packs smaller."""
+    found = pin.publish(mirror.WWW, version=f"depot-{time.time_ns()}", ballast=os.urandom(ballast))
+    return f"{found.reference()}#ollama-ipex"
+
+
 @pytest.fixture
 def release(lab: Lab) -> Iterator[str]:
     """A release that no node has."""
     lab.output(NODE, "rm -f /root/taken")
-    published = pin.publish(mirror.WWW, version=f"depot-{time.time_ns()}")
-    yield f"{published.reference()}#ollama-ipex"
+    yield _published()
     lab.run(NODE, "rm -f /root/taken; nft delete table inet cut")
+
+
+@pytest.fixture
+def large(lab: Lab) -> Iterator[str]:
+    """A release whose closure takes a while."""
+    lab.output(NODE, "rm -f /root/taken")
+    yield _published(LARGE)
+    lab.run(NODE, "rm -f /root/taken")
 
 
 def _refused(lab: Lab, release: str, path: str, *words: str) -> None:
@@ -193,9 +223,106 @@ def test_no_room_is_said_before_anything_is_written(lab: Lab, release: str) -> N
     before = lab.output(DEPOT, f"ls {CACHE}")
     assert "must stay free" in str(_build(lab, release, free_gb=10**6)["failures"])
     assert "does not fit below" in str(_build(lab, release, cache_gb=0)["failures"])
-    for path in {one for name in lab.gpus for one in lab.status(name)["held"]}:  # type: ignore[attr-defined]
+    for path in {one for name in lab.gpus for one in _held(lab, name)}:
         assert f"{path[11:43]}.narinfo" in before.split()
         assert lab.run(DEPOT, f"test -e {CACHE}/{path[11:43]}.narinfo").returncode == 0
 
     assert _build(lab, release)["ok"]
     assert "must stay free" in str(_take(lab, release, free_gb=10**6)["failures"])
+
+
+@contextmanager
+def _slow(lab: Lab, rate: str) -> Iterator[None]:
+    """Let the depot serve no faster than that."""
+    kept = "/run/depot-nginx.conf"
+    lab.output(DEPOT, f"cp -p {_CONFIGURATION} {kept} && sed -i 's/sendfile on;/limit_rate {rate};/' {_CONFIGURATION}")
+    lab.output(DEPOT, "systemctl restart ipex-depot")
+    try:
+        yield
+    finally:
+        lab.output(
+            DEPOT, f"mv {kept} {_CONFIGURATION} && systemctl reset-failed ipex-depot; systemctl restart ipex-depot"
+        )
+
+
+def test_a_transfer_that_is_cut_goes_on_where_it_ended(lab: Lab, large: str) -> None:
+    """The server is killed when most has come; systemd starts it again, and little comes twice."""
+    assert _build(lab, large)["ok"]
+    before = int(lab.output(NODE, _RECEIVED))
+    with _slow(lab, "4m"), ThreadPoolExecutor(1) as pool:
+        taking = pool.submit(_take, lab, large)
+        reached = f"until [ $({_RECEIVED}) -gt {before + LARGE * 2 // 3} ]; do sleep 0.05; done"
+        lab.output(NODE, f"timeout 60 sh -c '{reached}'")
+        begun = lab.output(DEPOT, "systemctl show -P NRestarts ipex-depot")
+        lab.output(DEPOT, "systemctl kill -s KILL ipex-depot")
+        assert not taking.done()
+        taken = taking.result()
+        again = lab.output(DEPOT, "systemctl show -P NRestarts ipex-depot")
+
+    assert taken["ok"], taken
+    assert int(again) == int(begun) + 1
+    assert LARGE < int(lab.output(NODE, _RECEIVED)) - before < LARGE * 1.4
+    assert [one for one in _paths(lab, NODE, taken["path"]).values() if one["ultimate"]] == []
+
+
+@contextmanager
+def _full(lab: Lab, node: str, directory: str) -> Iterator[None]:
+    """Let a directory's file system have no room but for a few files, and take away again what is written meanwhile."""
+    small = "/run/small"
+    layers = f"lowerdir={directory},upperdir={small}/upper,workdir={small}/work"
+    lab.output(
+        node,
+        f"mkdir {small} && mount -t tmpfs -o size=12m tmpfs {small} && mkdir {small}/upper {small}/work"
+        f" && mount -t overlay overlay -o {layers} {directory}",
+    )
+    try:
+        yield
+    finally:
+        lab.output(node, f"umount {directory} && umount {small} && rmdir {small}")
+
+
+@pytest.mark.parametrize("place", ["/nix", "/var/lib/ipex-depot"])
+def test_a_full_disk_of_the_depots_node_is_said_and_names_nothing(lab: Lab, large: str, place: str) -> None:
+    """The builder's store, or the cache: what was there stays whole, and what does not fit is not named."""
+    names = "ls /var/lib/ipex-depot/closures"
+    before = lab.output(DEPOT, names)
+    with _full(lab, DEPOT, place):
+        there = _build(lab, large)
+        after = lab.output(DEPOT, names)
+        checked = json.loads(lab.output(DEPOT, "ipex-node depot-check").splitlines()[-1])
+
+    assert "No space left on device" in str(there["failures"]), there
+    assert all(one.get("cure") for one in there["failures"]), there
+    assert after == before
+    assert checked["removed"] == []
+    assert _build(lab, large)["ok"]
+
+
+def test_a_full_disk_of_the_node_is_said_and_changes_nothing(lab: Lab, large: str) -> None:
+    """Neither a link nor a path that only looks whole; with room it is taken."""
+    assert _build(lab, large)["ok"]
+    path = _told(lab, large)["path"]
+    with _full(lab, NODE, "/nix"):
+        taken = _take(lab, large)
+        valid = lab.run(NODE, f"nix-store --check-validity {path}")
+        link = lab.run(NODE, "test -L /root/taken")
+
+    assert "No space left on device" in str(taken["failures"]), taken
+    assert valid.returncode != 0
+    assert link.returncode != 0
+    assert _take(lab, large)["ok"]
+
+
+def test_space_is_bounded_and_what_nodes_need_stays(lab: Lab) -> None:
+    """Releases come, the oldest go; never what a node's current, previous or pinned generation needs."""
+    releases: list[str] = []
+    for _ in range(3):
+        releases.append(_published(20_000_000))
+        answer = _build(lab, releases[-1], cache_gb=0.05)
+        assert answer["ok"], answer
+        assert answer["cache_bytes"] <= 50_000_000
+
+    there = [lab.run(DEPOT, f"test -e /var/lib/ipex-depot/closures/{name_of(one)}.json") for one in releases]
+    assert [one.returncode for one in there] == [1, 0, 0]
+    for path in sorted({one for name in lab.gpus for one in _held(lab, name)}):
+        lab.output(DEPOT, f"test -e {CACHE}/{path[11:43]}.narinfo")
