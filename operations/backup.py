@@ -14,7 +14,7 @@ from fleet.load import RefusedError, node_name
 from fleet.model import Fleet, Node
 from fleet.problems import Problem, report
 from fleet.rollout import Request
-from operations import capacity, node_command, question
+from operations import capacity, command_line, node_command, question
 from operations.node_command import NodeCommand
 from operations.once import once
 from operations.question import Answers
@@ -97,7 +97,7 @@ def _foretold(host: Host, request: Request) -> Generator[Problem, None, None]:
         logger.info("%s    brings back %s: %.1f MiB of %s", host.print_prefix, *_told(item))
     for path in answer.get("overwrites", ()):
         logger.info("%s    overwrites %s", host.print_prefix, path)
-    if answer.get("overwrites") and not request.overwrite:
+    if answer.get("overwrites") and not request.overwrite and not command_line.current().dry:
         there = ", ".join(answer["overwrites"])
         yield Problem(node_name(host), f"would overwrite {there}", "Look at them, then add --data overwrite=true.")
 

@@ -51,6 +51,19 @@ def test_restore_says_what_it_would_overwrite_and_does_it_only_when_told(nodes: 
     assert done.order(" restore comfyui --from gpu-01 --yes") == ["gpu-02"]
 
 
+def test_a_dry_restore_says_everything_and_changes_nothing(nodes: FakeFleet) -> None:
+    """Whether or not overwriting was allowed."""
+    nodes.is_as_declared()
+    nodes.answer("gpu-02", " restore ", json.dumps(_FORETOLD))
+
+    for more in ((), ("--data", "overwrite=true")):
+        run = nodes.run("--dry", *_ONE, *more, deploy="tasks/restore.py")
+        assert run.status == 0, run.output
+        assert "brings back user: 3.0 MiB" in run.output
+        assert "overwrites /var/lib/private/comfyui/user" in run.output
+        assert run.order("--yes") == []
+
+
 def test_a_restore_that_cannot_be_meant_is_refused_with_every_reason(nodes: FakeFleet) -> None:
     """Two nodes, no such service, no such origin: all at once, and no node is changed."""
     nodes.is_as_declared()

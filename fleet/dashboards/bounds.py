@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fleet import thresholds
 from fleet.model import Fleet
 
 
@@ -16,6 +17,7 @@ class Bounds:
         gpu_memory_share: where a card's own memory is nearly used up.
         memory_share: the same of a machine's.
         disk_share: the same of a file system.
+        backup_seconds: how old a backup may be.
     """
 
     first_byte_seconds: float | None = None
@@ -24,6 +26,7 @@ class Bounds:
     gpu_memory_share: float | None = None
     memory_share: float | None = None
     disk_share: float | None = None
+    backup_seconds: float | None = None
 
 
 def of(fleet: Fleet) -> Bounds:
@@ -37,4 +40,5 @@ def of(fleet: Fleet) -> Bounds:
         gpu_memory_share=alerts.gpu_memory_share if alerts else None,
         memory_share=alerts.memory_share if alerts else None,
         disk_share=alerts.disk_share if alerts else None,
+        backup_seconds=thresholds.seconds(alerts.backup_age) if alerts else None,
     )

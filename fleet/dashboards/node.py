@@ -20,6 +20,7 @@ def dashboard(fleet: Fleet) -> Board:
             ("GPU", (_gpu(), _memory(), _temperature(limits), _power(), _clock(), _throttled())),
             ("Users' work", (_inference(), _models(), _residency(), _queue())),
             ("Machine", (_machine_memory(limits), _disks(limits))),
+            ("Data", (_backup_age(limits), _backups(), _missing_models())),
         ),
     )
 
@@ -139,3 +140,23 @@ def _machine_memory(limits: Bounds) -> Panel:
 def _disks(limits: Bounds) -> Panel:
     query = Query(questions.disk_share(), "{{mountpoint}}")
     return Panel("Disks", "The share in use.", SHARE, (query,), bound=limits.disk_share, highest=1)
+
+
+def _backup_age(limits: Bounds) -> Panel:
+    metric = "ipex_backup_last_success_timestamp_seconds"
+    text = "How long ago each backup was made; the line is how old one may be."
+    return _lines("Age of backups", text, metric, (questions.backup_age(), "{{backup}}"), bound=limits.backup_seconds)
+
+
+def _backups() -> Panel:
+    queries = tuple(Query(expr, legend.removeprefix("{{node}} ")) for expr, legend in questions.backup_results())
+    text = (
+        "Whether the last backup was made, what is kept is what was given, and the last restore that was tried worked."
+    )
+    return Panel("Backups", text, "short", queries, kind="states")
+
+
+def _missing_models() -> Panel:
+    text = "0 where a declared model is not there. Nothing is drawn while all are."
+    query = Query(questions.missing_models(), "{{service}} {{model}}")
+    return Panel("Missing models", text, "short", (query,), kind="states")

@@ -22,6 +22,7 @@ def dashboard(fleet: Fleet) -> Board:
             ("GPUs and memory", (_gpus(), _memory(limits))),
             ("Users' work", (_inference(limits), _models())),
             ("Health", (_health(), _temperature(limits))),
+            ("Data", (_backup_age(limits), _backups(), _missing_models())),
         ),
     )
 
@@ -139,4 +140,34 @@ def _temperature(limits: Bounds) -> Panel:
         units.of("ipex_gpu_temperature_celsius"),
         (Query('max by (node, gpu) (ipex_gpu_temperature_celsius{node=~"$node"})', "{{node}} {{gpu}}"),),
         bound=limits.gpu_celsius,
+    )
+
+
+def _backup_age(limits: Bounds) -> Panel:
+    return Panel(
+        "Age of backups",
+        "How long ago each backup was made; the line is how old one may be.",
+        units.of("ipex_backup_last_success_timestamp_seconds"),
+        (Query(questions.backup_age(), "{{node}} {{backup}}"),),
+        width=8,
+        bound=limits.backup_seconds,
+    )
+
+
+def _backups() -> Panel:
+    queries = tuple(Query(expr, legend) for expr, legend in questions.backup_results())
+    text = (
+        "Whether the last backup was made, what is kept is what was given, and the last restore that was tried worked."
+    )
+    return Panel("Backups", text, "short", queries, kind="states", width=8)
+
+
+def _missing_models() -> Panel:
+    return Panel(
+        "Missing models",
+        "On how many nodes a declared model is not there. Nothing is drawn while all have what they declare.",
+        "short",
+        (Query(f"count by (service, model) ({questions.missing_models()})", "{{service}} {{model}}"),),
+        width=8,
+        bound=1,
     )

@@ -71,3 +71,22 @@ def health() -> tuple[tuple[str, str], ...]:
         (f"ipex_service_up{{{BOTH}}}", "{{node}} {{service}} answers"),
         (f"1 - ipex_health_condemned{{{BOTH}}}", "{{node}} {{service}} judged well"),
     )
+
+
+def backup_age() -> str:
+    """How old each backup is."""
+    return f"time() - max by (node, backup) (ipex_backup_last_success_timestamp_seconds{{{NODE}}})"
+
+
+def backup_results() -> tuple[tuple[str, str], ...]:
+    """What of backups is well, as 1 for yes and 0 for no, each with its legend."""
+    return (
+        (f"1 - ipex_backup_failed{{{NODE}}}", "{{node}} {{backup}} made"),
+        (f"ipex_backup_verify_failures{{{NODE}}} == bool 0", "{{node}} read again and right"),
+        (f"1 - ipex_backup_restore_test_failed{{{NODE}}}", "{{node}} restore tried"),
+    )
+
+
+def missing_models() -> str:
+    """Every declared model that is not there, as 1."""
+    return f"ipex_model_present{{{BOTH}}} == 0"

@@ -26,6 +26,7 @@ DATA = "data"
 """Folder of a service's tree with the items that data name."""
 RESERVE_BYTES = 256 * 2**20
 """Room that must be left on the disk whatever its size."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def tree(place: Path) -> Path:
@@ -45,6 +46,14 @@ def require_room(place: Path, share: float, needed: int) -> None:
     if free < wanted:
         why = f"{_mib(free)} are free; {_mib(wanted)} are wanted, of which {_mib(needed)} would be written"
         raise failed(str(place), why, f"free {_mib(wanted - free)}: ipex-node cleanup --dry says of what")
+
+
+def failures_of(error: FailedError | OSError, place: Path) -> tuple[Failure, ...]:
+    """Return what a person is told of an error: also of a disk that somebody fills while it is written to."""
+    if isinstance(error, FailedError):
+        return error.failures
+    cure = "free some: ipex-node cleanup --dry says of what" if error.errno in _FULL else "look at it"
+    return (Failure(str(error.filename or place), f"cannot be written: {error.strerror or error}", cure),)
 
 
 def _mib(amount: float) -> str:

@@ -138,7 +138,7 @@ class Fetch:
         url, _, snapshot = self._plan.kept.rpartition("#")
         restic = Restic(repository, url, self._place / "cache")
         unpacked = self._plan.work / "unpacked"
-        restic.restore(snapshot, f"{capture.tree(self._how.place)}/{self._kept.name}", unpacked)
+        restic.restore(snapshot, f"{capture.tree(self._place)}/{self._kept.name}", unpacked)
         for item in self._plan.items:
             target = self._new / item
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -236,7 +236,7 @@ def _in_repository(how: Backup, kept: Kept, place: Path, origin: str, at: str) -
     if not there:
         return _Found()
     last = there[-1]
-    folder = f"{capture.tree(how.place)}/{kept.name}"
+    folder = f"{capture.tree(place)}/{kept.name}"
     found = _Found(f"{origin}#{last['id']}", _stamp(str(last["time"])))
     for entry in restic.paths(last["id"], folder):
         path, size = str(entry["path"]).removeprefix(f"{folder}/"), int(entry.get("size") or 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import engines, files, marker, probing, rotation, settings, store
-from ipex_node.backups import fetch, state
+from ipex_node.backups import capture, fetch, state
 from ipex_node.backups.exchange import Exchange, Move
 from ipex_node.backups.run import state_of, wanted
 from ipex_node.failure import FailedError, Failure, StoppedError, failed
@@ -70,6 +70,8 @@ def restore(  # noqa: PLR0913 - what a person may say
         try:
             restoration.fetch(fetch.Fetch(world, how, kept, plan))
             return restoration.carry_out()
+        except OSError as error:
+            raise FailedError(*capture.failures_of(error, plan.work)) from error
         finally:
             if not journal(world.paths).exists():
                 files.remove_tree(plan.work)

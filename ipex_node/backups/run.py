@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import backup as told
@@ -13,6 +14,7 @@ from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ipex_node.backups.models import Snapshot
@@ -78,14 +80,14 @@ class _Run:
         try:
             with store.awaited(self._world.paths, "backup", self._how.wait_seconds):
                 self._capture()
-        except FailedError as error:
+        except (FailedError, OSError) as error:
             for name in self._names():
-                self._failures.setdefault(name, []).extend(error.failures)
+                self._failures.setdefault(name, []).extend(capture.failures_of(error, self._place))
         try:
             if self._how.repository and DATA not in self._failures:
                 self._send(self._how.repository, new=new)
-        except FailedError as error:
-            self._failures.setdefault(DATA, []).extend(error.failures)
+        except (FailedError, OSError) as error:
+            self._failures.setdefault(DATA, []).extend(capture.failures_of(error, self._place))
         finally:
             files.remove_tree(capture.tree(self._place))
         self._remember()
@@ -161,9 +163,18 @@ class _Run:
     def _remember(self) -> None:
         there = state.load(self._place)
         there.bytes |= self._bytes
-        state.save(self._place, there)
+        self._written(lambda: state.save(self._place, there))
         for name in self._names():
-            told.done(self._world.paths, name, "; ".join(map(str, self._failures.get(name, ()))))
+            why = "; ".join(map(str, self._failures.get(name, ())))
+            self._written(partial(told.done, self._world.paths, name, why))
+
+    def _written(self, write: Callable[[], object]) -> None:
+        """Write down what monitors are told; where there is no room for that, the backup's age tells them."""
+        try:
+            write()
+        except OSError as error:
+            for name in self._names():
+                self._failures.setdefault(name, []).extend(capture.failures_of(error, self._place))
 
 
 def _foretold(world: World, how: Backup) -> Answer:

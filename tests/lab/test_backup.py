@@ -123,9 +123,14 @@ def test_what_is_there_is_not_overwritten_unasked(lab: Lab, kept: str) -> None:
 
 
 def test_another_node_is_given_the_same(lab: Lab, kept: str) -> None:
-    """By the repository alone."""
+    """By the repository alone; what that node has is not overwritten unasked."""
+    mine = f"{COMFYUI}/input/new.txt"
+    lab.output(OTHER, f"install -d -o nobody -g nogroup {COMFYUI}/input && echo mine > {mine}")
+    refused = _said(lab, OTHER, f"restore comfyui --from {NODE}")
+    assert lab.output(OTHER, f"cat {mine}") == "mine"
     said = _said(lab, OTHER, f"restore comfyui --from {NODE} --yes")
 
+    assert "things are there already" in _why(refused)
     assert said["ok"], said
     there = lab.output(OTHER, _STATE.partition(f"cd {OLLAMA}")[0])
     assert kept.startswith(there)
