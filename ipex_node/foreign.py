@@ -187,7 +187,8 @@ class Copy:
                     fresh.execute("PRAGMA journal_mode=OFF")
                     live.backup(fresh)
         except sqlite3.Error as error:
-            cure = "look what holds or has damaged it, then deploy again"
+            is_full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            cure = "make room for a copy of it" if is_full else "look what holds or has damaged it, then deploy again"
             raise failed(_path(original), f"this SQLite database cannot be copied: {error}", cure) from error
 
     def _spend(self, name: str, amount: int) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from unittest import mock
@@ -52,7 +53,11 @@ def make() -> World:
     (OLLAMA / f"blobs/sha256-{digest}").write_bytes(layer)
     manifest.write_text(json.dumps({"layers": [{"digest": f"sha256:{digest}", "size": len(layer)}]}))
     write("first")
-    return World(Paths(ROOT), lambda _command, **_: Completed(0, "", ""))
+    return World(Paths(ROOT), _nothing_runs)
+
+
+def _nothing_runs(command: Sequence[str], *, show: bool = False) -> Completed:  # noqa: ARG001 - as the real one is asked
+    return Completed(0, "", "")
 
 
 def write(word: str) -> None:
@@ -66,12 +71,19 @@ def write(word: str) -> None:
 
 
 def state(place: Path) -> dict[str, str]:
-    """Every file below a place, by digest."""
+    """Every file below a place, by digest; a database by what it holds: a copy of one has other bytes."""
     return {
-        str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(place)): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted(place.rglob("*"))
         if path.is_file()
     }
+
+
+def _content(path: Path) -> bytes:
+    if path.suffix != ".db":
+        return path.read_bytes()
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return "\n".join(database.iterdump()).encode()
 
 
 def fill(disk: Path, room: int) -> None:

@@ -39,7 +39,13 @@ def store(tmp_path: Path) -> Path:
     models.take(models.Store(models_of.parent, "models"), place, "ollama", _BEGUN)
     service = {"name": "ollama", "unit": "ollama-ipex.service", "items": [], "models": "models", "drain_seconds": 1}
     keep = {"daily": 7, "weekly": 4, "monthly": 6}
-    how = {"node": "gpu-01", "place": "/var/lib/ipex-backup", "repository": None, "keep": keep, "verify_days": DAYS}
+    how: dict[str, Any] = {
+        "node": "gpu-01",
+        "place": "/var/lib/ipex-backup",
+        "repository": None,
+        "keep": keep,
+        "verify_days": DAYS,
+    }
     how |= {"wait_seconds": 0, "free_share": 0, "trial": None, "services": [service | {"created": [], "declared": []}]}
     (tmp_path / "etc/ipex").mkdir(parents=True)
     (tmp_path / "etc/ipex/node.json").write_text(json.dumps({**SETTINGS, "backup": how}))
