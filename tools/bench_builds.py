@@ -1,9 +1,16 @@
-"""How long GPU nodes take to have a new release's closure: each from its source, or once and then from the depot."""
+"""How long GPU nodes take to have a new release's closure: each from its source, or all from the depot.
 
+`python -m tools.bench_builds`, as root.
+
+The lab must be up and deployed. `make bench` measures four nodes, this all that the inventory has.
+"""
+
+import argparse
 import dataclasses
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +100,8 @@ def _with(inventory: str, names: Sequence[str], monitor: str) -> tuple[float, fl
     built = time.monotonic()
     _all(names, f"""python3 -I -c "{_TAKE}" '{reference}' {_OUT}""")
     ended = time.monotonic()
-    return ended - begun, ended - built, 1 + sum(_built(name) for name in names)
+    path = _do(names[0], f"readlink {_OUT}").strip()
+    return ended - begun, ended - built, _built(monitor, path) + sum(_built(name) for name in names)
 
 
 def _release() -> str:
@@ -111,9 +119,9 @@ def _all(names: Sequence[str], command: str) -> float:
     return time.monotonic() - begun
 
 
-def _built(name: str) -> int:
+def _built(name: str, path: str = _OUT) -> int:
     """Whether a node has built its closure itself: Nix says that of each path, and no signature is needed then."""
-    told = _do(name, f"nix --extra-experimental-features nix-command path-info --json {_OUT}")
+    told = _do(name, f"nix --extra-experimental-features nix-command path-info --json {path}")
     _do(name, f"rm -f {_OUT}")
     return sum(bool(one["ultimate"]) for one in json.loads(told).values())
 
@@ -130,3 +138,20 @@ def write(builds: Builds, line: Callable[[str], None] = print) -> None:
     line(f"\n{builds.nodes} nodes to a new closure of {BALLAST / 1e6:.0f} MB (medians of {ROUNDS} alternating runs)")
     line(f"each for itself {builds.without:.1f} s, {builds.built_without} builds")
     line(f"from the depot {builds.with_cache:.1f} s, {builds.built_with} build; of it the nodes {builds.taking:.1f} s")
+
+
+def main() -> int:
+    """Measure a lab that stands, and print it."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench_builds", description=__doc__)
+    parser.add_argument("--inventory", default="inventory/lab.py", help="the lab's; default: %(default)s")
+    inventory = parser.parse_args().inventory
+    fleet = load.from_file(inventory)
+    server = fleet.depot_node
+    if server is None:
+        sys.exit(f"{inventory}: this fleet has no depot")
+    write(measure(inventory, [node.name for node in fleet.nodes if node.is_gpu], server.name))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

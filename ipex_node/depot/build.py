@@ -163,10 +163,10 @@ class Builder:
         files.write(target, text)
 
     def _forget_old_names(self) -> None:
-        """Take out names of closures that the cache no longer has."""
+        """Take out names of closures that the cache no longer has whole."""
         for name in (self._directory / "closures").glob("*.json"):
             base = json.loads(name.read_bytes())["path"].removeprefix("/nix/store/")
-            if binary.info(self._cache, base) is None:
+            if binary.closure(self._cache, [base])[1]:
                 name.unlink()
                 name.with_name(f"{name.name}.sig").unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shlex
 import time
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _build(lab: Lab, reference: str, **changes: object) -> dict[str, Any]:
         "cache_gb": 1,
         "free_gb": 0,
         "nodes": [node.name for node in fleet.nodes],
-        "needed": {name: _held(lab, name) for name in lab.gpus},
+        "needed": {node.name: _held(lab, node.name) if node.is_gpu else [] for node in fleet.nodes},
     }
     return _called(lab, DEPOT, _BUILD, json.dumps({**request, **changes}))
 
@@ -266,13 +267,13 @@ def test_a_transfer_that_is_cut_goes_on_where_it_ended(lab: Lab, large: str) -> 
 
 
 @contextmanager
-def _full(lab: Lab, node: str, directory: str) -> Iterator[None]:
-    """Let a directory's file system have no room but for a few files, and take away again what is written meanwhile."""
+def _small(lab: Lab, node: str, directory: str, megabytes: int = 12) -> Iterator[None]:
+    """Let a directory's file system have hardly any room, and take away again what is written meanwhile."""
     small = "/run/small"
     layers = f"lowerdir={directory},upperdir={small}/upper,workdir={small}/work"
     lab.output(
         node,
-        f"mkdir {small} && mount -t tmpfs -o size=12m tmpfs {small} && mkdir {small}/upper {small}/work"
+        f"mkdir {small} && mount -t tmpfs -o size={megabytes}m tmpfs {small} && mkdir {small}/upper {small}/work"
         f" && mount -t overlay overlay -o {layers} {directory}",
     )
     try:
@@ -281,33 +282,45 @@ def _full(lab: Lab, node: str, directory: str) -> Iterator[None]:
         lab.output(node, f"umount {directory} && umount {small} && rmdir {small}")
 
 
-@pytest.mark.parametrize("place", ["/nix", "/var/lib/ipex-depot"])
-def test_a_full_disk_of_the_depots_node_is_said_and_names_nothing(lab: Lab, large: str, place: str) -> None:
-    """The builder's store, or the cache: what was there stays whole, and what does not fit is not named."""
+@pytest.mark.proof
+@pytest.mark.parametrize(
+    ("place", "said"), [("/nix", "No space left on device"), ("/var/lib/ipex-depot", "must stay free")]
+)
+def test_a_full_disk_of_the_depots_node_names_nothing(lab: Lab, large: str, place: str, said: str) -> None:
+    """The builder's store, or the cache, whose need is known before: what was there stays whole, and it is said."""
     names = "ls /var/lib/ipex-depot/closures"
     before = lab.output(DEPOT, names)
-    with _full(lab, DEPOT, place):
+    with _small(lab, DEPOT, place):
         there = _build(lab, large)
         after = lab.output(DEPOT, names)
         checked = json.loads(lab.output(DEPOT, "ipex-node depot-check").splitlines()[-1])
 
-    assert "No space left on device" in str(there["failures"]), there
+    assert said in str(there["failures"]), there
     assert all(one.get("cure") for one in there["failures"]), there
     assert after == before
     assert checked["removed"] == []
     assert _build(lab, large)["ok"]
 
 
-def test_a_full_disk_of_the_node_is_said_and_changes_nothing(lab: Lab, large: str) -> None:
-    """Neither a link nor a path that only looks whole; with room it is taken."""
+@pytest.mark.proof
+def test_a_disk_that_fills_while_the_node_takes_changes_nothing(lab: Lab, large: str) -> None:
+    """Too small, it is said before; filled by others meanwhile, Nix says so. With room it is taken."""
     assert _build(lab, large)["ok"]
     path = _told(lab, large)["path"]
-    with _full(lab, NODE, "/nix"):
-        taken = _take(lab, large)
+    with _small(lab, NODE, "/nix"):
+        early = _take(lab, large)
+    with _small(lab, NODE, "/nix", 64), _slow(lab, "4m"), ThreadPoolExecutor(1) as pool:
+        before = int(lab.output(NODE, _RECEIVED))
+        taking = pool.submit(_take, lab, large)
+        reached = f"until [ $({_RECEIVED}) -gt {before + LARGE // 3} ]; do sleep 0.05; done"
+        lab.output(NODE, f"timeout 60 sh -c '{reached}'")
+        lab.run(NODE, "dd if=/dev/zero of=/run/small/fill bs=1M")
+        late = taking.result()
         valid = lab.run(NODE, f"nix-store --check-validity {path}")
         link = lab.run(NODE, "test -L /root/taken")
 
-    assert "No space left on device" in str(taken["failures"]), taken
+    assert "must stay free" in str(early["failures"]), early
+    assert "No space left on device" in str(late["failures"]), late
     assert valid.returncode != 0
     assert link.returncode != 0
     assert _take(lab, large)["ok"]
@@ -326,3 +339,26 @@ def test_space_is_bounded_and_what_nodes_need_stays(lab: Lab) -> None:
     assert [one.returncode for one in there] == [1, 0, 0]
     for path in sorted({one for name in lab.gpus for one in _held(lab, name)}):
         lab.output(DEPOT, f"test -e {CACHE}/{path[11:43]}.narinfo")
+
+
+@pytest.mark.proof
+def test_another_node_can_be_the_builder(lab: Lab) -> None:
+    """A GPU node, because data name it: it builds and serves, its mates build nothing; and back."""
+    declared = runpy.run_path("group_data/lab.py")["depot"]
+    found = pin.publish(mirror.WWW, version=f"depot-{time.time_ns()}")
+    flake = json.dumps({"url": f"{pin.SERVER}/{found.path}", "nar_hash": found.nar_hash})
+    try:
+        moved = lab.deploy(
+            "-y", "--data", f"depot={json.dumps({**declared, 'node': NODE})}", "--data", f"flake={flake}"
+        )
+
+        assert moved.returncode == 0, moved.stdout
+        lab.output(NODE, "systemctl is-active ipex-depot")
+        assert lab.run(DEPOT, "systemctl is-active ipex-depot").returncode != 0
+        profile = "$(readlink -f /nix/var/nix/profiles/ipex/ollama-ipex)"
+        built = {name: [one["ultimate"] for one in _paths(lab, name, profile).values()] for name in lab.gpus}
+        assert [name for name, paths in built.items() if any(paths)] == [NODE]
+    finally:
+        back = lab.deploy("-y")
+    assert back.returncode == 0, back.stdout
+    lab.output(DEPOT, "systemctl is-active ipex-depot")
