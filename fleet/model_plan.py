@@ -109,6 +109,7 @@ class Plan:
                     "bytes": file.bytes,
                     "replace": file.path in known.wrong.get(service, ()),
                     "sources": self._sources(work, service, file, upstream) if (service, file.path) in lacking else [],
+                    "again": [*self._mates(work, service, file), file.url],
                 }
                 for service, file in files.values()
             ],
@@ -120,6 +121,7 @@ class Plan:
                     "files": [f"{service}/{file.path}" for file in model.files],
                     "place": model.place,
                     "manifest": model.manifest,
+                    "upstream": model.source if model.place else "",
                 }
                 for (service, name), model in work.models
             ],
@@ -128,7 +130,16 @@ class Plan:
     def _sources(self, work: Work, service: str, file: LockedFile, upstream: bool) -> list[str]:
         if upstream:
             return [file.url] if file.digest in work.first else []
-        peers = [node for node in self.holders[service, file.path] if node != work.node and node.models]
+        return self._mates(work, service, file)
+
+    def _mates(self, work: Work, service: str, file: LockedFile) -> list[str]:
+        """The other nodes that have a file, or will; of those that declare its model, where nobody lacks it."""
+        holders = self.holders.get((service, file.path)) or tuple(
+            one.node
+            for one in self.works
+            if any(file in model.files for (name, _), model in one.models if name == service)
+        )
+        peers = [node for node in holders if node != work.node and node.models]
         # Each node begins with another mate, so that fresh holders are asked, too, and the first one is not alone.
         spread = sorted(peers, key=lambda node: _mixed(f"{work.node.name} {node.name} {file.digest}"))
         return [f"http://{node.at(node.models.port)}/{service}/{file.path}" for node in spread if node.models]

@@ -137,6 +137,11 @@ class Paths:
         return self.models / "locked.json"
 
     @property
+    def models_order(self) -> Path:
+        """The last order of models that was given to this node: what the lock says of it."""
+        return self.models / "order.json"
+
+    @property
     def health(self) -> Path:
         """What the health monitor says and asks for."""
         return self.on_node("/run/ipex-health")

@@ -32,6 +32,7 @@ def _files(task: str, node: Node, optimizer: Optimizer, fleet: Fleet) -> tuple[F
     values = {
         "task": task,
         "program": program.PATH,
+        "engines": sorted(service.name for service in node.services if service.engine != "http"),
         "calendar": optimization.slot(node, fleet) if tuning else getattr(optimizer.schedule, _TASKS[task]),
         "spread": None if tuning else optimizer.schedule.spread,
         "seconds": optimization.tuning_seconds(node, optimizer) if tuning else 4 * 3600,

@@ -31,6 +31,7 @@ class File:
         digest: `sha256:` and its content's digest.
         bytes: Its length.
         sources: Addresses it may be fetched from, the first first; none where it is only needed.
+        again: Where it may be fetched from whenever it is missing later on.
         replace: Whether what is there in its place is known to be wrong, whatever its length.
     """
 
@@ -39,6 +40,7 @@ class File:
     digest: str
     bytes: int
     sources: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     replace: bool = False
 
     @property
@@ -58,6 +60,7 @@ class Model:
         files: The keys of its files.
         place: Where its manifest belongs, below the service's directory; empty for a model without one.
         manifest: The manifest's text, written when all files are there.
+        upstream: Where its manifest came from; empty for a model without one.
     """
 
     service: str
@@ -66,6 +69,7 @@ class Model:
     files: tuple[str, ...]
     place: str = ""
     manifest: str = ""
+    upstream: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def parse(text: str) -> Order:
         order = Order(
             rate=str(raw["rate"]),
             keep_free_bytes=int(raw["keep_free_bytes"]),
-            files=tuple(File(**{**one, "sources": tuple(one["sources"])}) for one in raw["files"]),
+            files=tuple(map(_file, raw["files"])),
             models=tuple(Model(**{**one, "files": tuple(one["files"])}) for one in raw["models"]),
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -109,6 +113,10 @@ def parse(text: str) -> Order:
     for what in _wrong(order):
         raise failed("the order of models", what, "lock the models again")
     return order
+
+
+def _file(raw: dict[str, Any]) -> File:
+    return File(**{**raw, "sources": tuple(raw["sources"]), "again": tuple(raw.get("again", ()))})
 
 
 def _wrong(order: Order) -> list[str]:
@@ -136,7 +144,7 @@ def _is_file(file: Any) -> bool:  # noqa: ANN401 - JSON is anything
         and _DIGEST.fullmatch(file.digest)
         and type(file.bytes) is int
         and file.bytes >= 0
-        and all(_SOURCE.fullmatch(source) for source in file.sources)
+        and all(_SOURCE.fullmatch(source) for source in (*file.sources, *file.again))
     )
 
 

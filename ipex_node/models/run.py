@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import files, store
@@ -19,7 +20,7 @@ from ipex_node.models.download import Download
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
     from ipex_node.models.download import Fetched
@@ -39,10 +40,41 @@ def fetch(paths: Paths, text: str) -> dict[str, Any]:
     """
     wanted = order.parse(text)
     with _alone(paths):
-        run = _Run(paths, wanted)
-        run.require_room()
-        run.all()
-        run.forget_the_rest()
+        # Its digests are pinned: whatever is missing later on is fetched by them.
+        files.write(paths.models_order, text.encode())
+        return _done(paths, wanted)
+
+
+def fetch_again(paths: Paths, declared: Mapping[str, Container[str]]) -> tuple[Order, dict[str, Any]] | None:
+    """Check this node against its last order, and fetch what has gone missing of it, by the digests it names.
+
+    Args:
+        paths: The node's places.
+        declared: Service to the models that it still declares; all of a service that is not named.
+
+    Returns:
+        What of the order still counts, and what became of it; None before the first order.
+
+    Raises:
+        FailedError: As `fetch`.
+    """
+    try:
+        last = order.parse(paths.models_order.read_text())
+    except FileNotFoundError:
+        return None
+    models = tuple(one for one in last.models if one.service not in declared or one.name in declared[one.service])
+    needed = {key for model in models for key in model.files}
+    found = tuple(replace(one, sources=one.again, replace=False) for one in last.files if one.key in needed)
+    wanted = replace(last, files=found, models=models)
+    with _alone(paths):
+        return wanted, _done(paths, wanted)
+
+
+def _done(paths: Paths, wanted: Order) -> dict[str, Any]:
+    run = _Run(paths, wanted)
+    run.require_room()
+    run.all()
+    run.forget_the_rest()
     return run.answer()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipex_node import border, files, samples, settings
 from ipex_node.failure import FailedError, Failure, failed
-from ipex_node.optimizer import baseline, caches, history, models
+from ipex_node.optimizer import baseline, caches, history, locked, models
 from ipex_node.samples import Sample
 
 if TYPE_CHECKING:
@@ -69,15 +69,16 @@ def _caches(world: World, node: Settings, optimizer: Optimizer) -> Answer:
     }
 
 
-def _models(_world: World, node: Settings, optimizer: Optimizer) -> Answer:
-    failures: list[Failure] = []
+def _models(world: World, node: Settings, optimizer: Optimizer) -> Answer:
+    checked = locked.checked(world.paths, node)
+    failures: list[Failure] = list(checked.failures)
     made: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}
     for service in node.services:
         if service.engine == "ollama":
             made[service.name], missing[service.name], wrong = models.update(service, optimizer)
             failures += wrong
-    return _answer(failures) | {"made": made, "missing": missing}
+    return _answer(failures) | {"made": made, "missing": missing, **checked.as_json()}
 
 
 def _answer(failures: list[Failure]) -> Answer:

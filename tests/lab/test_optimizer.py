@@ -1,16 +1,39 @@
 """The optimizer on a running node: in its units' sandboxes, with real systemd, and killed in the middle."""
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab_fleet import Lab
+from fleet import release
+from fleet.flake import Flake
+from fleet.release import Evidence, Release, Rule, Soak
+from fleet.structure import Structure
+from lab.registry import Shelf
+from tests.lab_crowd import crowd
+from tests.lab_fleet import INVENTORY, PYINFRA, ROOT, Lab
+from tests.lab_models import STORE, Models, counting_registry, digests, forget
 
 pytestmark = pytest.mark.lab
 
 NODE = Lab().gpus[1]
+TUNED = ROOT / "inventory" / "lab.tuned.json"
+APPLYING = '''"""The lab's fleet, which takes over what is faster."""
+
+import runpy as _runpy
+
+_base = _runpy.run_path({root!r} + "/inventory/lab.py")
+_optimizer = _runpy.run_path({root!r} + "/group_data/lab.py")["optimizer"]
+_applying = {{**_optimizer, "tuning": {{**_optimizer["tuning"], "apply": True}}}}
+gpu_nodes = [(name, {{**data, "optimizer": _applying}}) for name, data in _base["gpu_nodes"]]
+gateways = _base["gateways"]
+monitors = _base["monitors"]
+'''
+RELEASE = Release("1.0.0", "a@example.com", "2026-01-01", Flake("u", "h"), "tool")
+RULE = Rule((), environments=("lab",), baseline=True)
 HISTORY = "/var/lib/ipex/performance.json"
 UNIT = "ollama-ipex.service"
 TRIAL = f"/run/systemd/system/{UNIT}.d/ipex-trial.conf"
@@ -45,6 +68,7 @@ def _assert_as_declared(lab: Lab) -> None:
     assert status["rotation"] == {"state": "in", "reason": ""}
 
 
+@pytest.mark.proof
 def test_the_faster_setting_is_found_and_not_left_behind(lab: Lab) -> None:
     """The lab's engine works on one request at a time unless it is told otherwise: four at a time are faster."""
     answer = _answer(lab, "ipex-node optimize tuning")
@@ -71,6 +95,7 @@ def test_its_unit_tunes_in_its_sandbox(lab: Lab) -> None:
     _assert_as_declared(lab)
 
 
+@pytest.mark.proof
 def test_killed_in_the_middle_it_leaves_the_declared_setting(lab: Lab) -> None:
     """SIGKILL, while the other setting is on trial: the dead-man timer gives the node back, with nobody's help."""
     lab.output(NODE, "systemd-run --quiet --unit=ipex-test-tuning ipex-node optimize tuning")
@@ -102,7 +127,61 @@ def test_a_slower_release_fails_its_baseline(lab: Lab) -> None:
     assert refused.returncode == 1
     [failure] = json.loads(refused.stdout)["failures"]
     assert "slower by more than 10%" in failure["why"]
-    assert _answer(lab, "ipex-node optimize tuning --declared")["ok"] is False
+    said = _evidence()
+    assert [one.partition(":")[0] for one in said.slower] == [f"{NODE} ollama"]
+    asked = [one.what for one in release.missing(RELEASE, "stable", RULE, Evidence(environments={"lab": said}), 0.0)]
+    assert [what for what in asked if what.startswith(f"lab is slower: {NODE} ollama: ")]
+    assert lab.status(NODE)["unmeasured"] == []
+    lab.output(NODE, f"rm {HISTORY}")
+    assert lab.status(NODE)["unmeasured"] == ["ollama"]
+
+
+def _evidence() -> Soak:
+    """What the lab says of the release it runs, as a promotion reads it."""
+    command = [str(PYINFRA), "--data", "json=true", str(INVENTORY), "tasks/evidence.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    said: Soak = Structure("evidence").record(Soak, json.loads(done.stdout[done.stdout.index("{") :]), "")
+    return said
+
+
+def _tune(inventory: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(PYINFRA), "-y", *words, str(inventory), "tasks/tune.py"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.mark.proof
+def test_the_task_tunes_one_node_after_the_other_while_users_lose_nothing(lab: Lab) -> None:
+    """All propose the same: the change is one of group_data. No node is left with another setting."""
+    with crowd(lab, clients=6) as users:
+        run = _tune(INVENTORY)
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    printed = (run.stdout + run.stderr).splitlines()
+    assert [line.split()[0] for line in printed if line.endswith("proposed")] == lab.gpus
+    assert '+            "OLLAMA_NUM_PARALLEL": "4",' in printed
+    assert users.lost_nothing()
+    for node in lab.gpus:
+        lab.output(node, f"test ! -e {TRIAL}")
+    _assert_as_declared(lab)
+
+
+@pytest.mark.proof
+def test_what_is_faster_is_taken_over_where_the_environment_says_so(lab: Lab, tmp_path: Path) -> None:
+    """Deployed, measured again, and kept; without its file the next deploy goes back."""
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    (folder / "lab.py").write_text(APPLYING.format(root=str(ROOT)))
+    try:
+        run = _tune(folder / "lab.py", "--limit", NODE)
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert json.loads(TUNED.read_text()) == {NODE: {"ollama": {"OLLAMA_NUM_PARALLEL": "4"}}}
+        assert _parallel(lab) == "4"
+        assert lab.status(NODE)["drift"] == []
+    finally:
+        TUNED.unlink(missing_ok=True)
+        back = lab.deploy("-y", "--limit", NODE)
+    assert back.returncode == 0, back.stdout
+    _assert_as_declared(lab)
 
 
 def test_caches_are_there_before_the_engine_and_cleaned_in_the_units_sandbox(lab: Lab) -> None:
@@ -123,4 +202,34 @@ def test_models_are_made_in_the_units_sandbox(lab: Lab) -> None:
     lab.output(NODE, "systemctl start ipex-optimizer-models.service")
 
     answer = _answer(lab, "ipex-node optimize models")
-    assert answer == {"ok": True, "failures": [], "made": {"ollama": []}, "missing": {"ollama": []}}
+    assert answer["ok"], answer
+    assert (answer["made"], answer["missing"]) == ({"ollama": []}, {"ollama": []})
+
+
+@pytest.fixture
+def shelf(lab: Lab) -> Iterator[Shelf]:
+    """A registry that counts; what it has given goes again."""
+    with counting_registry() as found:
+        yield found
+    forget(lab, lab.gpus)
+
+
+def test_the_weekly_update_fetches_what_is_missing_and_changes_no_pinned_digest(lab: Lab, shelf: Shelf) -> None:
+    """In its unit's sandbox: from a mate, by the locked digest; what upstream has by now is told and stays there."""
+    models = Models([])
+    models.must("action=lock")
+    models.must("action=apply")
+    pinned = digests(lab, NODE)["tinyllama:latest"]
+    fresh = shelf.publish("library/tinyllama:latest", 120_000)
+    blob = lab.output(NODE, f"ls -S {STORE}/blobs/sha256-* | head -1")
+    summed = lab.output(NODE, f"stat -c '%u %a' {blob}; sha256sum < {blob}; rm {blob}")
+    sent = {digest: shelf.sent[digest] for digest in shelf.blobs}
+
+    lab.output(NODE, "systemctl start ipex-optimizer-models.service")
+
+    assert lab.output(NODE, f"stat -c '%u %a' {blob}; sha256sum < {blob}") == summed
+    assert digests(lab, NODE)["tinyllama:latest"] == pinned != fresh
+    assert {digest: shelf.sent[digest] for digest in shelf.blobs} == sent
+    answer = _answer(lab, "ipex-node optimize models")
+    assert answer["newer"] == {"ollama/tinyllama": fresh}
+    assert (answer["ok"], answer["locked"], answer["fetched_bytes"]) == (True, 1, 0)

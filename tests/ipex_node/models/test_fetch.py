@@ -9,7 +9,10 @@ import pytest
 
 from ipex_node.failure import FailedError
 from ipex_node.models import order, run, stock
+from ipex_node.optimizer import locked
+from ipex_node.optimizer.locked import Checked
 from ipex_node.paths import Paths
+from ipex_node.settings import Service, Settings
 from lab.registry import Registry, Shelf
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -176,3 +179,59 @@ def test_a_disk_without_room_is_left_alone(shelf: Shelf, paths: Paths) -> None:
         run.fetch(paths, text)
 
     assert not shelf.sent
+
+
+def _asked_again(paths: Paths, *declared: str) -> Checked:
+    """The weekly look of a node that declares these models."""
+    service = Service("ollama", 1, "/", "ollama", models=declared)
+    return locked.checked(paths, Settings("gpu-01", services=(service,)))
+
+
+def test_what_has_gone_missing_is_fetched_again_by_the_pinned_digest(shelf: Shelf, paths: Paths) -> None:
+    """Without an order of its own: the last one names where from. What is there is not fetched."""
+    text = _order(shelf, "/v2/library/small/blobs/{digest}")
+    asked = json.loads(text)
+    for file in asked["files"]:
+        file["again"] = file["sources"]
+    assert run.fetch(paths, json.dumps(asked))["ok"]
+    before = _asked_again(paths, "small")
+    blob = max((paths.private / "ollama/models/blobs").iterdir(), key=lambda path: path.stat().st_size)
+    content = blob.read_bytes()
+    blob.unlink()
+
+    found = _asked_again(paths, "small")
+
+    assert (before.checked, before.fetched_bytes, before.failures) == (1, 0, [])
+    assert (found.checked, found.fetched_bytes, found.failures) == (1, len(content), [])
+    assert blob.read_bytes() == content
+
+
+def test_what_upstream_has_newer_is_told_and_never_taken(shelf: Shelf, paths: Paths) -> None:
+    """The manifest stays the locked one; a registry that is silent is no fault of the node."""
+    asked = json.loads(_order(shelf, "/v2/library/small/blobs/{digest}"))
+    base = f"http://127.0.0.1:{shelf.files['port'].decode()}"
+    asked["models"][0]["upstream"] = f"{base}/v2/library/small/manifests/latest"
+    assert run.fetch(paths, json.dumps(asked))["ok"]
+    place = paths.private / "ollama/models" / asked["models"][0]["place"]
+    same = _asked_again(paths, "small")
+    fresh = shelf.publish(NAME, 300_000)
+
+    found = _asked_again(paths, "small")
+
+    assert same.newer == {}
+    assert found.newer == {"ollama/small": fresh}
+    assert place.read_text() == asked["models"][0]["manifest"]
+    del shelf.manifests[NAME]
+    silent = _asked_again(paths, "small")
+    assert list(silent.unasked) == ["ollama/small"]
+    assert silent.failures == []
+
+
+def test_a_model_that_is_declared_no_more_does_not_come_back(shelf: Shelf, paths: Paths) -> None:
+    """And before the first order there is nothing to look at."""
+    nothing = _asked_again(paths, "small")
+    asked = json.loads(_order(shelf, "/v2/library/small/blobs/{digest}"))
+    assert run.fetch(paths, json.dumps(asked))["ok"]
+
+    assert nothing == Checked()
+    assert _asked_again(paths).checked == 0
