@@ -5,7 +5,6 @@ it: as www-data. The engines are the lab's, and write down what reaches them.
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -78,13 +77,33 @@ class Site:
         for record in self.directory.glob("records/*.json"):
             os.truncate(record, 0)
 
-    def logged(self, since: int = 0) -> list[dict[str, Any]]:
-        """The log of requests from a size of its file on; a line that is no JSON is an error."""
-        return [json.loads(line) for line in self.file(LOG).read_bytes()[since:].decode().splitlines()]
+    def logged(self) -> str:
+        """What has been logged of requests since the last call.
 
-    def log_size(self) -> int:
-        """How much is logged yet, in bytes."""
-        return self.file(LOG).stat().st_size
+        nginx keeps lines for a second, so the log is taken from it as logrotate does it: it writes what it has, and
+        lets go of the old file.
+        """
+        log = self.file(LOG)
+        taken = log.with_suffix(".taken")
+        log.rename(taken)
+        log.touch()
+        os.chown(log, _WWW_DATA, _WWW_DATA)
+        inode = taken.stat().st_ino
+        self.nginx.send_signal(signal.SIGUSR1)
+        until(lambda: not any(_holds(pid, inode) for pid in (self.nginx.pid, *self.workers())), "nginx keeps its log")
+        return taken.read_text()
+
+    def await_logged(self, count: int) -> str:
+        """The log's next lines, when there are so many."""
+        lines: list[str] = []
+
+        def come() -> bool:
+            lines.extend(self.logged().splitlines())
+            return len(lines) >= count
+
+        until(come, "not all is logged")
+        assert len(lines) == count, lines
+        return "\n".join(lines)
 
     def file(self, path: str) -> Path:
         """A file as nginx sees it."""
@@ -189,6 +208,13 @@ def until(condition: Callable[[], object], complaint: str | Callable[[], str], s
     while not condition():
         assert time.monotonic() < deadline, complaint if isinstance(complaint, str) else complaint()
         time.sleep(0.01)
+
+
+def _holds(pid: int, inode: int) -> bool:
+    """Whether a process has a file open; one that is gone has none."""
+    with contextlib.suppress(OSError):
+        return any(file.stat().st_ino == inode for file in Path(f"/proc/{pid}/fd").iterdir() if file.exists())
+    return False
 
 
 def _lower() -> str:

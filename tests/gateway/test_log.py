@@ -7,7 +7,7 @@ import pytest
 
 from tests.gateway.clients import Ask, ask, ask2, basic, bearer
 from tests.gateway.proofs import PASSWORD
-from tests.gateway.site import ERRORS, LOG, Site, until
+from tests.gateway.site import ERRORS, Site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
 
@@ -18,11 +18,10 @@ PROMPT, WORDS, WRONG = "xyzzy-prompt", "xyzzy-words", "xyzzy-wrong"
 @BOTH
 def test_a_request_is_logged_by_key_service_node_and_times(gateway: Site, asks: Ask) -> None:
     """The line is the one whose id the answer has."""
-    since = gateway.log_size()
+    gateway.logged()
     body = json.dumps({"model": "tinyllama", "prompt": PROMPT, "options": {"num_predict": 2}}).encode()
     answer = asks(gateway, "POST", "/ollama/api/generate", body, bearer(gateway, "use"))
-    until(lambda: gateway.logged(since), "nothing is logged")
-    (line,) = gateway.logged(since)
+    line = json.loads(gateway.await_logged(1))
 
     assert line["id"] == answer.fields["x-request-id"]
     assert line["status"] in {200, "200"}
@@ -39,16 +38,16 @@ def test_a_request_is_logged_by_key_service_node_and_times(gateway: Site, asks: 
 @BOTH
 def test_who_asked_is_logged_whatever_proved_it(gateway: Site, asks: Ask) -> None:
     """A name only where it was proven: a claim that failed is nobody's."""
-    since = gateway.log_size()
+    gateway.logged()
     asks(gateway, "GET", "/ollama/api/tags", None, basic("use", PASSWORD))
     asks(gateway, "GET", "/ollama/api/tags", certificate="use")
     asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "fleet"))
     asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "look"))
     asks(gateway, "GET", "/ollama/api/tags", None, basic("use", "wrong"))
     asks(gateway, "GET", "/ollama/api/tags")
-    until(lambda: len(gateway.logged(since)) == 6, "not all is logged")
+    lines = [json.loads(line) for line in gateway.await_logged(6).splitlines()]
 
-    assert [(line["key"], line["by"]) for line in gateway.logged(since)] == [
+    assert [(line["key"], line["by"]) for line in lines] == [
         *(("use", "user"), ("use", "user"), ("fleet", "fleet"), ("look", "user")),
         *(("", "nobody"), ("", "nobody")),
     ]
@@ -57,7 +56,8 @@ def test_who_asked_is_logged_whatever_proved_it(gateway: Site, asks: Ask) -> Non
 @BOTH
 def test_nothing_that_a_user_says_is_logged(gateway: Site, asks: Ask) -> None:
     """Neither words in body, query, path and fields, nor any part of a credential, good or bad."""
-    since, errors = gateway.log_size(), len(gateway.file(ERRORS).read_bytes())
+    gateway.logged()
+    errors = len(gateway.file(ERRORS).read_bytes())
     key = gateway.proofs.key("use")
     body = json.dumps({"model": "tinyllama", "prompt": PROMPT, "options": {"num_predict": 1}}).encode()
     told = {"User-Agent": WORDS, "Referer": f"https://x/{WORDS}", "Cookie": f"a={WORDS}"}
@@ -69,8 +69,7 @@ def test_nothing_that_a_user_says_is_logged(gateway: Site, asks: Ask) -> None:
         asks(gateway, "POST", f"/ollama/api/generate?{WORDS}", body, {**fields, **told})
         asks(gateway, "GET", f"/comfyui/view?filename={WORDS}", None, {**fields, **told})
         asks(gateway, "GET", f"/ollama/{WORDS}", None, {**fields, **told})
-    until(lambda: len(gateway.logged(since)) == 3 * len(proofs), "not all is logged")
-    requests = gateway.file(LOG).read_bytes()[since:]
+    requests = gateway.await_logged(3 * len(proofs)).encode()
     everything = requests + gateway.file(ERRORS).read_bytes()[errors:]
 
     assert WORDS.encode() not in requests
