@@ -36,6 +36,7 @@ if [ -e /run/systemd/container ]; then echo "clock container"
 elif [ -e /run/systemd/timesync/synchronized ]; then echo "clock synchronized"
 elif [ -e /run/chrony/chronyd.pid ] || [ -e /run/ntpd.pid ]; then echo "clock kept"
 else echo "clock adrift"; fi
+[ ! -r /etc/ssh/ssh_host_ed25519_key.pub ] || echo "hostkey $(cat /etc/ssh/ssh_host_ed25519_key.pub)"
 [ -z "$4" ] || ip -o address show to "$4" | sed -n '1s/.*/floating held/p'
 shift 4
 grep -o '"[^" #]*narHash=[^"#]*' /var/lib/ipex/current/manifest.json 2>/dev/null | sort -u | sed 's/^"/flake /'
@@ -84,6 +85,7 @@ class NodeState(FactBase[Observed]):
             holds_floating="floating" in answers,
             status=_object(next((line for line in output if line.startswith("{")), "{}")),
             asked_from=_asked_from(answers.get("asked", [""])[0]),
+            host_key=" ".join(answers.get("hostkey", [""])[0].split()[:2]),
             rotation_seen=rotation if isinstance(rotation, dict) else {},
         )
 

@@ -25,6 +25,7 @@ from fleet import (
     patching,
     promises,
     spelling,
+    turns,
     waves,
 )
 from fleet.cleanup import nonsense
@@ -281,5 +282,6 @@ RULES: tuple[Callable[[Fleet], Iterator[Problem]], ...] = (
     _firewall,
     _dashboards,
     depots.problems,
+    turns.problems,
     promises.problems,
 )

@@ -41,6 +41,8 @@ from fleet.secrets import Secrets
 from fleet.secrets_file import SecretsError, SecretsFile, read
 from fleet.structure import Structure
 from fleet.thresholds import Thresholds
+from fleet.turns import with_giver
+from fleet.updates import Updates
 
 
 class RefusedError(PyinfraError, CliError):
@@ -105,6 +107,7 @@ class NodeData:
     grafana: Grafana | None = None
     capacity: Outlook | None = None
     depot: Depot | None = None
+    updates: Updates | None = None
 
 
 def from_inventory(inventory: Inventory) -> Fleet:
@@ -161,7 +164,7 @@ def examine(inventory: Inventory) -> tuple[Fleet | None, list[Problem]]:
     problems += [*found, *_strangers(environments)]
     if problems:
         return None, problems
-    fleet = Fleet(next(iter(environments.values()), "inventory"), with_server(nodes), secrets)
+    fleet = Fleet(next(iter(environments.values()), "inventory"), with_giver(with_server(nodes)), secrets)
     return fleet, [*checks.one_environment(environments), *checks.run(fleet)]
 
 

@@ -33,6 +33,8 @@ _ASKED_BY: dict[str, tuple[Role, ...] | Literal["world", "admitted", "nobody"]] 
     "grafana": "admitted",
     # Whatever a node does, it takes its generation and its closures from there.
     "depot": ROLES,
+    # Every node asks whether it may update itself.
+    "turns": ROLES,
     "gateway": "world",
     "gateway's TLS": "world",
 }

@@ -30,6 +30,7 @@ from fleet.route import Route
 from fleet.secrets import Secrets
 from fleet.thresholds import Thresholds
 from fleet.tls import Tls
+from fleet.updates import Updates
 
 Role = Literal["gpu_nodes", "gateways", "monitors"]
 Engine = Literal["ollama", "comfyui", "http"]
@@ -175,9 +176,9 @@ class Node:
         gateway, access, floating: nginx' settings, whom it lets in, and the address that one of the gateways holds.
         prometheus, blackbox, alertmanager: settings of these where it is a monitor.
         notifications, maintenance: whom alerts reach, and when nobody is told of them.
-        objectives, alerts: what users are promised, and from which point on somebody is told, on a monitor.
-        grafana, capacity: Grafana's settings, and how growth is looked at, on a monitor.
+        objectives, alerts, grafana, capacity: what users are promised, from when on one is told, and what is shown.
         depot, serves_depot: what one node keeps for all, the same on all nodes, and whether it is that node.
+        updates, gives_turns: how it brings itself up to date, and whether it says whose turn it is to do so.
     """
 
     name: str
@@ -218,6 +219,8 @@ class Node:
     capacity: Outlook | None = None
     depot: Depot | None = None
     serves_depot: bool = False
+    updates: Updates | None = None
+    gives_turns: bool = False
 
     @property
     def is_gpu(self) -> bool:
@@ -236,22 +239,19 @@ class Node:
         """Every port something on this node listens on, with its owner."""
         owners = [(self.agent.port, "agent"), (self.node_exporter.port, "node_exporter")]
         owners += [(service.port, service.name) for service in self.services]
-        if self.backup and self.services:
-            owners.append((self.backup.test_port, "restore_test"))
+        owners += [(self.backup.test_port, "restore_test")] if self.backup and self.services else []
         owners += [(self.models.port, "models")] if self.models else []
         if self.gateway:
             owners += [(self.gateway.port, "gateway"), (self.gateway.tls.port, "gateway's TLS")]
             owners += [(self.gateway.connections_port, "nginx_exporter"), (self.gateway.log.port, "mtail")]
-        if self.prometheus:
-            owners.append((self.prometheus.port, "prometheus"))
-        if self.blackbox:
-            owners.append((self.blackbox.port, "blackbox_exporter"))
+        owners += [(self.prometheus.port, "prometheus")] if self.prometheus else []
+        owners += [(self.blackbox.port, "blackbox_exporter")] if self.blackbox else []
         if self.alertmanager:
             owners += [(self.alertmanager.port, "alertmanager"), (self.alertmanager.gossip_port, "alertmanager_gossip")]
-        if self.prometheus and self.grafana and self.grafana.listens:
-            owners.append((self.grafana.port, "grafana"))
-        if self.depot and self.serves_depot:
-            owners.append((self.depot.port, "depot"))
+        grafana = self.grafana if self.prometheus and self.grafana and self.grafana.listens else None
+        owners += [(grafana.port, "grafana")] if grafana else []
+        owners += [(self.depot.port, "depot")] if self.depot and self.serves_depot else []
+        owners += [(self.updates.port, "turns")] if self.updates and self.gives_turns else []
         return tuple(owners)
 
 

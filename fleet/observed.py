@@ -21,6 +21,7 @@ class Observed:
         rotation_seen: on a gateway, how it treats each node of each service: `in` or `out`.
         asked_from: where the SSH connection came from by which it was asked, and which of its ports that has reached;
             None where it does not say.
+        host_key: its SSH host key of the kind ed25519, as `type base64`; empty where it has none.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -31,6 +32,7 @@ class Observed:
     holds_floating: bool = False
     rotation_seen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     asked_from: tuple[str, int] | None = None
+    host_key: str = ""
 
     @property
     def generation(self) -> str | None:

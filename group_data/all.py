@@ -136,3 +136,29 @@ paths = {
     # The engines wait for this device: started without it, they would stay on the CPU.
     "render_node": "/dev/dri/renderD128",
 }
+
+# Nodes bring themselves up to date with what tasks/publish.py has put into the depot, each when a window of its opens,
+# by the same transaction as a deploy's (docs/operate/updates.md).
+updates = {
+    "enable": False,
+    # Weekly, daily, or once, by a clock in a time zone: "sunday 02:00", "daily 02:00", "2026-03-01 20:00". Any does.
+    "windows": [{"name": "night", "start": "daily 01:00", "end": "daily 05:00", "time_zone": "UTC"}],
+    # Days on which no window opens: {"name": "holidays", "first": "2026-12-24", "last": "2027-01-01"}
+    "blackouts": [],
+    # How far nodes are spread behind a window's start, each at a fixed moment (the brief's randomizedDelaySec).
+    "random_delay": "45min",
+    # The brief's allowReboot: what needs a reboot waits for a person.
+    "allow_reboot": False,
+    # So many nodes change at once at most; rollout.canaries of them first, and the others so long after these.
+    "concurrent": 2,
+    "soak_seconds": 300,
+    # Nothing begins where less of a window is left.
+    "reserve_seconds": 900,
+    "ask_seconds": 20,
+    # A node that has not spoken so long after its turn began counts as lost, and nobody else begins.
+    "lease_seconds": 3600,
+    # What was published so long ago is taken no more.
+    "valid_days": 14,
+    # Where the first monitor says whose turn it is.
+    "port": 9097,
+}

@@ -24,6 +24,22 @@ floating = {"address": "198.18.0.20", "prefix": 24, "router_id": 51}
 # As in all.py, on a machine that is everybody's.
 depot = {"node": None, "port": 8480, "connections": 512, "cache_gb": 1, "free_gb": 1}
 
+# Its window is long over: tests start the update themselves, with --now.
+updates = {
+    "enable": True,
+    "windows": [{"name": "over", "start": "2026-01-01 00:00", "end": "2026-01-02 00:00", "time_zone": "Europe/Berlin"}],
+    "blackouts": [],
+    "random_delay": "45min",
+    "allow_reboot": False,
+    "concurrent": 1,
+    "soak_seconds": 1,
+    "reserve_seconds": 60,
+    "ask_seconds": 1,
+    "lease_seconds": 60,
+    "valid_days": 14,
+    "port": 9097,
+}
+
 # Where a lab node keeps the trees that stand for its hardware.
 paths = {"sysfs": "/lab/sysfs", "procfs": "/lab/proc", "kernel_log": "/lab/kmsg", "render_node": None}
 

@@ -141,13 +141,19 @@ class Server(ThreadingHTTPServer):
     Args:
         address: Host and port.
         agent: Knows every answer.
+        handler: Asks it; what an agent's asks without it.
     """
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], agent: Agent) -> None:
-        super().__init__(address, _Handler)
+    def __init__(
+        self,
+        address: tuple[str, int],
+        agent: Any,  # noqa: ANN401 - its handler knows
+        handler: type[BaseHTTPRequestHandler] | None = None,
+    ) -> None:
+        super().__init__(address, handler or _Handler)
         self.agent = agent
         self._talking = Counter[str]()
         self._lock = threading.Lock()

@@ -13,6 +13,7 @@ from ipex_node.depot import words as depot
 from ipex_node.models import words as models
 from ipex_node.optimizer import words as optimizer
 from ipex_node.patching import words as patching
+from ipex_node.update import words as update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     optimizer.add(command)
     models.add(command)
     depot.add(command)
+    update.add(command)
     return words
 
 

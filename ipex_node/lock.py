@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipex_node import files
 from ipex_node.failure import failed
+from ipex_node.update import ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def acquire(  # noqa: PLR0913 - the words of one command
     Raises:
         FailedError: Somebody else holds it, or has changed the fleet since the caller looked.
     """
-    with _alone(paths):
+    with alone(paths):
         now, before = time.time(), _read(paths)
         mine = before is not None and before.token == token
         if before and before.is_held(now) and not mine and not force:
@@ -82,6 +83,8 @@ def acquire(  # noqa: PLR0913 - the words of one command
                 f"was changed by {before.owner} at {_moment(before.released)}, after this run had looked at it",
                 "run the same command again",
             )
+        if not mine and not force:
+            _refuse_updates(paths, now, surveyed)
         lock = Lock(owner, reason, token, before.since if before and mine else now, now + seconds)
         _write(paths, lock)
     return {"ok": True, "failures": [], "lock": asdict(lock), "broken": _broken(before, now, mine=mine)}
@@ -93,7 +96,7 @@ def release(paths: Paths, token: str) -> dict[str, Any]:
     Raises:
         FailedError: Somebody else has taken it meanwhile.
     """
-    with _alone(paths):
+    with alone(paths):
         now, lock = time.time(), _read(paths)
         if lock and lock.token != token and lock.is_held(now):
             raise failed("the rollout lock", f"{lock.owner} has taken it since {_moment(lock.since)}")
@@ -106,6 +109,23 @@ def show(paths: Paths) -> dict[str, Any]:
     """Return who holds the lock, if anybody does."""
     lock = _read(paths)
     return {"ok": True, "failures": [], "lock": asdict(lock) if lock and lock.is_held(time.time()) else None}
+
+
+def _refuse_updates(paths: Paths, now: float, surveyed: float) -> None:
+    """Let nobody roll while nodes update themselves, nor with a look at the fleet from before they did.
+
+    Raises:
+        FailedError: They do, or did.
+    """
+    known = ledger.load(paths)
+    if busy := sorted(name for name, turn in known.held.items() if turn.until > now):
+        until = _moment(max(known.held[name].until for name in busy))
+        why = f"{', '.join(busy)} update themselves, until {until} at the latest"
+        raise failed("the fleet", why, "wait for them; or take the lock all the same with --data break_lock=true")
+    if late := sorted(name for name, end in known.ended.items() if end.word != "current" and end.at > now - surveyed):
+        raise failed(
+            "the fleet", f"{', '.join(late)} changed after this run had looked at it", "run the same command again"
+        )
 
 
 def _broken(before: Lock | None, now: float, *, mine: bool) -> str | None:
@@ -130,7 +150,7 @@ def _write(paths: Paths, lock: Lock) -> None:
 
 
 @contextmanager
-def _alone(paths: Paths) -> Iterator[None]:
+def alone(paths: Paths) -> Iterator[None]:
     """Let one process at a time read and write the lock."""
     files.make_directory(paths.state)
     descriptor = os.open(paths.state / "rollout-lock.guard", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -14,6 +14,7 @@ from ipex_node import backup, samples, store
 from ipex_node.failure import FailedError
 from ipex_node.samples import Sample
 from ipex_node.status import status
+from ipex_node.update import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ def _samples(paths: Paths, now: Mapping[str, Any]) -> Iterator[Sample]:
         yield Sample("ipex_node_last_update_timestamp_seconds", {}, paths.current.lstat().st_mtime)
         yield from _release(paths, now["generation"])
     yield from backup.samples(paths)
+    yield from memory.samples(paths)
 
 
 def _release(paths: Paths, generation: str) -> Iterator[Sample]:

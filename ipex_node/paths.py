@@ -215,6 +215,16 @@ class Paths:
         return self.run / "firewall-confirmed"
 
     @property
+    def update(self) -> Path:
+        """What is remembered of publications, and of the last attempt to take one."""
+        return self.state / "update.json"
+
+    @property
+    def turns(self) -> Path:
+        """On the first monitor: who updates itself, and who has."""
+        return self.state / "update-turns.json"
+
+    @property
     def activating(self) -> Path:
         """Present while serving units change."""
         return self.run / "activating"

@@ -142,6 +142,8 @@ class Settings:
         optimizer: How models run better on it; none where it is off, and on other nodes.
         backup: How it is kept; none where nobody keeps it.
         health: How its engines are judged and repaired; none where it runs none.
+        updates: How it brings itself up to date; none where it does not. ipex_node/update/settings.py reads both.
+        turns: How it gives turns to nodes that do; none on all but one monitor.
         metrics: Family to its `kind` and `help`, from the one table of metrics.
         fitness: What the machine must be; ipex_node/fitness/needs.py reads it.
     """
@@ -164,6 +166,8 @@ class Settings:
     optimizer: Optimizer | None = None
     backup: Backup | None = None
     health: Health | None = None
+    updates: Mapping[str, Any] | None = None
+    turns: Mapping[str, Any] | None = None
     metrics: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fitness: Mapping[str, Any] = field(default_factory=dict)
 
@@ -217,6 +221,8 @@ def _settings(raw: dict[str, Any]) -> Settings:
         optimizer=parse(raw["optimizer"]) if raw.get("optimizer") else None,
         backup=backups.read(raw["backup"]) if raw.get("backup") else None,
         health=Health(**raw["health"]) if raw.get("health") else None,
+        updates=raw.get("updates"),
+        turns=raw.get("turns"),
         metrics=raw.get("metrics", {}),
         fitness=raw.get("fitness", {}),
     )

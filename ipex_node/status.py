@@ -12,6 +12,7 @@ from ipex_node.manifest import Manifest
 from ipex_node.optimizer import baseline
 from ipex_node.patching import needs
 from ipex_node.systemd import Systemd
+from ipex_node.update import memory
 
 if TYPE_CHECKING:
     from ipex_node.world import World
@@ -60,6 +61,7 @@ def status(world: World) -> dict[str, Any]:
         "reboot_reasons": needs.reboot_reasons(paths),
         "verified": paths.verified.read_text() if paths.verified.exists() else None,
         **baseline.verdict(paths, node),
+        "update": memory.summary(paths),
         "last_backup": backup.summary(paths),
         "closures": closures,
         "held": sorted({path for one in store.staged(paths) for path in store.closures(paths, one).values()}),

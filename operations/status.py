@@ -11,6 +11,7 @@ from pyinfra.api.state import State
 from fleet.load import RefusedError
 from fleet.model import Node
 from fleet.observed import Observed
+from ipex_node.update.memory import GOOD as UPDATE_GOOD
 from operations import command_line, question
 from operations.once import once
 
@@ -25,6 +26,7 @@ _HEADINGS = (
     "firewall",
     "reboot",
     "backup",
+    "update",
     "drift",
 )
 _NONE = "-"
@@ -81,6 +83,7 @@ def _row(node: Node, said: Observed | None) -> dict[str, Any]:
         "firewall": {"declared": node.firewall is not None, **said.status.get("firewall", {})},
         "reboot_reasons": list(said.reboot_reasons),
         "last_backup": said.status.get("last_backup"),
+        "update": said.status.get("update"),
         "drift": list(said.status.get("drift", ())),
         "quarantined": dict(said.quarantined),
     }
@@ -114,6 +117,7 @@ def _cells(row: dict[str, Any]) -> Iterator[str]:
     yield _firewall(row["firewall"])
     yield "; ".join(row["reboot_reasons"]) or _NONE
     yield row["last_backup"] or _NONE
+    yield _update(row["update"])
     yield ", ".join(f"{item['name']} {item['why']}" for item in row["drift"]) or "none"
 
 
@@ -121,6 +125,14 @@ def _firewall(firewall: dict[str, Any]) -> str:
     """New rules on trial, or taken back because nobody has confirmed them; where the rules differ drift says so."""
     state = firewall.get("state") or ("yes" if firewall["declared"] else "none")
     return f"{state}: rules of {firewall['generation']}" if "generation" in firewall else str(state)
+
+
+def _update(last: dict[str, Any] | None) -> str:
+    """What became of the node's last attempt to take what is published; the reason where something is to be done."""
+    if not last or "outcome" not in last:
+        return _NONE
+    word = str(last["outcome"])
+    return word if word in UPDATE_GOOD else f"{word}: {last.get('why', '')}"
 
 
 def _rotation(rotation: dict[str, str]) -> str:

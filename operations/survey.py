@@ -92,12 +92,21 @@ def of(state: State) -> Survey:
 
 def _deploy(state: State) -> Survey:
     found = question.answers(state)
+    refuse_unfit(found)
+    return planned(state, found, _works(found))
+
+
+def refuse_unfit(found: Answers) -> None:
+    """Let nothing come to nodes that do not fit it, or whose release it is not; say what is odd.
+
+    Raises:
+        RefusedError: with every problem.
+    """
     fleet = found.fleet
     _refuse(fleet, [*_foreign(fleet), *_older(found)])
     _refuse(fleet, [one for generation in found.generations.values() for one in plan.unknown_secrets(generation)])
     _refuse(fleet, [one for name, answer in found.answers.items() for one in _problems(fleet, name, answer)])
     _warn(found)
-    return planned(state, found, _works(found))
 
 
 def planned(

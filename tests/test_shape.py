@@ -12,8 +12,8 @@ SOURCES = ("fleet", "facts", "operations", "ipex_node", "tasks", "tools", "lab")
 
 _STANDARD_OR_OWN = {
     # The judgement of fitness is one: it stands with the program on the box.
-    # Grafana's SDK, like Jinja, turns values into text, and does nothing else.
-    "fleet": {"fleet", "grafana_foundation_sdk", "ipex_node", "jinja2", "semver"},
+    # Grafana's SDK, like Jinja, turns values into text, and does nothing else; so does age.
+    "fleet": {"fleet", "grafana_foundation_sdk", "ipex_node", "jinja2", "pyrage", "semver"},
     "ipex_node": {"ipex_node"},
     "operations": {"fleet", "facts", "operations", "pyinfra", "gevent", "paramiko"},
     "facts": {"fleet", "facts", "ipex_node", "pyinfra"},

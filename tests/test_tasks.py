@@ -27,7 +27,7 @@ def test_status_is_a_table_for_people(nodes: FakeFleet) -> None:
     assert run.status == 0, run.output
     rows = {line.split()[0]: " ".join(line.split()) for line in run.output.splitlines() if line.startswith("  g")}
     assert "Arc A770 i915" in rows["gpu-01"]
-    assert "012345678901 ollama up, comfyui up in yes - - none" in rows["gpu-01"]
+    assert "012345678901 ollama up, comfyui up in yes - - - none" in rows["gpu-01"]
     assert "draining (new memory)" in rows["gpu-02"]
     assert "ollama DOWN" in rows["gpu-03"]
     assert "ollama-ipex.service failed" in rows["gpu-03"]

@@ -37,6 +37,20 @@ ROWS = (
         "time() - max by (node) (ipex_node_last_update_timestamp_seconds) > <update_age_seconds>",
         "{{ $labels.node }} has had no change for {{ $value | humanizeDuration }}.",
     ),
+    # Of a node that never tried, nothing is known and nothing is said.
+    Alert(
+        "UpdateNotTaken",
+        "ticket",
+        'max by (node, outcome) (ipex_update_outcome{outcome=~"waited|stopped|refused|depot|failed"}) == 1',
+        "{{ $labels.node }} has not taken what is published for it: {{ $labels.outcome }}.",
+        "<odd_for>",
+    ),
+    Alert(
+        "PublicationExpired",
+        "ticket",
+        "time() - max by (node) (ipex_update_offer_expires_timestamp_seconds) > 0",
+        "What {{ $labels.node }} knows to be published has expired {{ $value | humanizeDuration }} ago.",
+    ),
     # A generation's name is its node's own; this much all nodes share. A gateway has nothing of the flake.
     Alert(
         "ReleasesDiffer",

@@ -25,6 +25,7 @@ from fleet.desired import (
     rules,
     services,
     status,
+    updates,
 )
 from fleet.generation import Generation, Part
 from fleet.model import Fleet, Node
@@ -44,6 +45,7 @@ def _parts(node: Node, fleet: Fleet) -> list[Part]:
         node_exporter.part(node, fleet),
         depot.part(node, fleet),
     ]
+    parts.append(updates.part(node, fleet))
     parts.append(nix.part(node, fleet))
     parts += _of_gpu_node(node, fleet)
     if node.gateway:

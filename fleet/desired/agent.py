@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Any
 
-from fleet import fitness, models
+from fleet import fitness, models, turns
 from fleet.desired import backup, cleanup, gateway, gateway_access, optimizer, probes, program
 from fleet.desired import floating as keepalived
 from fleet.desired.render import render
@@ -64,6 +64,8 @@ def _settings(node: Node, fleet: Fleet) -> bytes:
         "cleanup": cleanup.settings(node, node.cleanup) if node.cleanup else None,
         "backup": backup.settings(node, node.backup) if node.backup else None,
         "metrics": {metric.name: {"kind": metric.kind, "help": metric.help} for metric in METRICS},
+        "updates": _updates(node, fleet),
+        "turns": _turns(node, fleet),
         "verify": _verify(node.gateway, fleet) if node.gateway else None,
     }
     return (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode()
@@ -90,6 +92,29 @@ def _sources(node: Node) -> dict[str, int]:
     """What leaves numbers on this node, and how long each may be silent."""
     silent = node.metrics.silent_seconds
     return {source: seconds for source, seconds in silent.items() if node.is_gpu or source in _EVERYWHERE}
+
+
+def _updates(node: Node, fleet: Fleet) -> dict[str, Any] | None:
+    """How it brings itself up to date."""
+    own, giver = node.updates, turns.giver(fleet)
+    if not own or not own.enable or not giver:
+        return None
+    return {
+        "windows": [dataclasses.asdict(window) for window in own.windows],
+        "blackouts": [dataclasses.asdict(blackout) for blackout in own.blackouts],
+        "allow_reboot": own.allow_reboot,
+        "reserve_seconds": own.reserve_seconds,
+        "ask_seconds": own.ask_seconds,
+        "semaphore": {"address": giver.address, "port": own.port},
+    }
+
+
+def _turns(node: Node, fleet: Fleet) -> dict[str, Any] | None:
+    """How it gives turns."""
+    if not node.gives_turns or not node.updates:
+        return None
+    nodes = {one.name: one.address for one in fleet.nodes}
+    return {"port": node.updates.port, "lease_seconds": node.updates.lease_seconds, "nodes": nodes}
 
 
 def _service(service: Service) -> dict[str, Any]:

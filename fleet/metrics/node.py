@@ -96,6 +96,32 @@ ROWS = (
         "ipex-node cleanup",
     ),
     Metric(
+        "ipex_update_serial",
+        "gauge",
+        "Number of the newest publication that the node has seen; absent before the first.",
+        "/var/lib/ipex/update.json, written by ipex-node update",
+    ),
+    Metric(
+        "ipex_update_offer_expires_timestamp_seconds",
+        "gauge",
+        "From when on nobody takes the newest publication that the node has seen.",
+        "/var/lib/ipex/update.json, written by ipex-node update",
+    ),
+    Metric(
+        "ipex_update_last_attempt_timestamp_seconds",
+        "gauge",
+        "When the node has last tried to take what is published.",
+        "/var/lib/ipex/update.json, written by ipex-node update",
+    ),
+    Metric(
+        "ipex_update_outcome",
+        "gauge",
+        "1 for what became of that attempt, 0 for all else that can: done, current, none, closed, waiting, waited, "
+        "stopped, refused, depot, failed.",
+        "/var/lib/ipex/update.json, written by ipex-node update",
+        ("outcome",),
+    ),
+    Metric(
         "ipex_backup_last_success_timestamp_seconds",
         "gauge",
         "When the backup was last made; absent where it never was.",

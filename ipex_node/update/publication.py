@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FORMAT = 1
-INDEX = "generations/index.json"
-"""Where it lies in the depot; its signature beside it, `.sig`."""
+INDEX = "generations/index"
+"""Where it lies in the depot: its signature, and then what is signed, in one file, so that both are of one moment."""
+_SEAL_END = b"-----END SSH SIGNATURE-----\n"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,23 @@ class Publication:
     def canaries(self) -> frozenset[str]:
         """The nodes that change before all others."""
         return frozenset(name for name, member in self.members.items() if member.canary)
+
+
+def sealed(seal: bytes, text: bytes) -> bytes:
+    """Put a signature before what it signs."""
+    return seal + text
+
+
+def parted(content: bytes) -> tuple[bytes, bytes]:
+    """Part a signature from what it signs.
+
+    Raises:
+        FailedError: There is no whole signature.
+    """
+    seal, end, text = content.partition(_SEAL_END)
+    if not end:
+        raise failed(INDEX, "has no whole signature: it is cut off, or somebody else's", "publish again")
+    return seal + end, text
 
 
 def parse(text: bytes) -> Publication:

@@ -336,6 +336,26 @@ GPUS = (
         labels={"node": "gpu-01"},
     ),
     Case(
+        "UpdateNotTaken",
+        {
+            f'ipex_update_outcome{{{GPU},outcome="depot"}}': "1x60",
+            f'ipex_update_outcome{{{GPU},outcome="done"}}': "0x60",
+        },
+        {
+            f'ipex_update_outcome{{{GPU},outcome="depot"}}': "0x60",
+            f'ipex_update_outcome{{{GPU},outcome="done"}}': "1x60",
+        },
+        at="30m",
+        labels={"node": "gpu-01", "outcome": "depot"},
+    ),
+    Case(
+        "PublicationExpired",
+        {f"ipex_update_offer_expires_timestamp_seconds{{{GPU}}}": "600x60"},
+        {f"ipex_update_offer_expires_timestamp_seconds{{{GPU}}}": "999999x60"},
+        at="30m",
+        labels={"node": "gpu-01"},
+    ),
+    Case(
         "RebootPending",
         {f"ipex_node_reboot_reasons{{{GPU}}}": "1x40", f"ipex_node_reboot_needed{{{GPU}}}": "0x40"},
         {f"ipex_node_reboot_reasons{{{GPU}}}": "1x40", f"ipex_node_reboot_needed{{{GPU}}}": "1x40"},
