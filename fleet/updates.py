@@ -7,11 +7,14 @@ from datetime import date, timedelta
 from itertools import chain
 from zoneinfo import available_timezones
 
+from ipex_node.update.memory import GOOD
 from ipex_node.update.windows import LONGEST_DAYS, Blackout, Window
 
 UNIT = "ipex-update"
 """The service and the timer."""
 TURNS = "ipex-turns.service"
+QUIET = GOOD
+"""Outcomes of an update about which nobody has to do anything."""
 _NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _SPAN = r"([1-9][0-9]*)(s|min|h)"
 _SECONDS = {"s": 1, "min": 60, "h": 3600}

@@ -28,6 +28,7 @@ from operations import command_line, question, signing, survey
 from operations.node_command import NodeCommand
 from operations.once import once
 from operations.question import Answers
+from operations.survey import Survey
 
 _SECONDS = 600
 _HEADINGS = ("node", "has", "is to take", "when")
@@ -42,12 +43,14 @@ class Offer:
         serial: the publication's number.
         content: what `ipex-node publish` reads: the sealed index and the bundles, as a tar archive.
         rows: what becomes of each node, for people and programs.
+        run: each node's part, as a deploy's: what is not built yet must be before it is published.
     """
 
     depot: str
     serial: int
     content: bytes
     rows: tuple[dict[str, Any], ...]
+    run: Survey
 
 
 def of(state: State) -> Offer:
@@ -68,14 +71,20 @@ def publish(host: Host, offer: Offer) -> None:
 def _offer(state: State) -> Offer:
     found = question.answers(state)
     survey.refuse_unfit(found)
-    reasons = [*_partial(found), *publication.problems(found.fleet, found.answers), *_quarantined(found)]
+    run = Survey(
+        found,
+        {name: plan.work(found.fleet[name], found.generations[name], said) for name, said in found.answers.items()},
+    )
+    reasons = [*_partial(found), *publication.problems(found.fleet, found.answers), *_quarantined(run)]
     depot = found.fleet.depot_node
     if depot and depot.name not in found.answers:
         reasons.append(Problem(depot.name, "keeps the depot and cannot be reached", "Bring it up."))
+    if depot and run.opens_depot:
+        reasons.append(Problem(depot.name, "does not serve the depot", "Deploy first; or see systemctl status there."))
     if reasons or not depot:
         raise RefusedError(f"Nothing was published:\n{report(found.fleet.environment, reasons)}")
     now = int(time())
-    offer = Offer(depot.name, now, _content(found, now), tuple(_row(node, found) for node in found.fleet.nodes))
+    offer = Offer(depot.name, now, _content(found, now), tuple(_row(node, found) for node in found.fleet.nodes), run)
     _tell(found, offer)
     return offer
 
@@ -87,9 +96,8 @@ def _partial(found: Answers) -> list[Problem]:
     return [Problem(found.fleet.environment, what, "Leave out --limit and --exclude.")]
 
 
-def _quarantined(found: Answers) -> list[Problem]:
-    works = (plan.work(found.fleet[name], found.generations[name], said) for name, said in found.answers.items())
-    return [one for work in works for one in plan.quarantined(work, found.answers[work.node.name])]
+def _quarantined(run: Survey) -> list[Problem]:
+    return [one for name, work in run.works.items() for one in plan.quarantined(work, run.answers.answers[name])]
 
 
 def _content(found: Answers, now: int) -> bytes:

@@ -8,10 +8,10 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api.state import State
 
+from fleet import updates
 from fleet.load import RefusedError
 from fleet.model import Node
 from fleet.observed import Observed
-from ipex_node.update.memory import GOOD as UPDATE_GOOD
 from operations import command_line, question
 from operations.once import once
 
@@ -132,7 +132,7 @@ def _update(last: dict[str, Any] | None) -> str:
     if not last or "outcome" not in last:
         return _NONE
     word = str(last["outcome"])
-    return word if word in UPDATE_GOOD else f"{word}: {last.get('why', '')}"
+    return word if word in updates.QUIET else f"{word}: {last.get('why', '')}"
 
 
 def _rotation(rotation: dict[str, str]) -> str:

@@ -3,11 +3,14 @@
     pyinfra -y inventory/prod.py tasks/publish.py
     pyinfra --dry inventory/prod.py tasks/publish.py       who would take what, and nothing is published
 
-No node is changed by this: each takes its own by the same transaction as a deploy's (docs/operate/updates.md).
+The depot builds what it does not have before it offers it. No node is changed by this: each takes its own by the same
+transaction as a deploy's (docs/operate/updates.md).
 """
 
 from pyinfra import host
 
-from operations import publication
+from operations import builds, publication
 
-publication.publish(host, publication.of(host.state))
+offer = publication.of(host.state)
+builds.once(offer.run[host], offer.run)
+publication.publish(host, offer)
