@@ -127,14 +127,17 @@ class Download:
     def _receive(self, source: str, descriptor: int, known: hashlib._Hash, most: int) -> tuple[str, int]:
         """Write what a source sends from here on; return why it failed, if it did, and the bytes that came."""
         came = 0
+        # One place for all of it: memory that is new for every part costs as much as the copying.
+        space = memoryview(bytearray(CHUNK))
         with self._running(self._command(source, os.lseek(descriptor, 0, os.SEEK_CUR))) as process:
-            while part := process.stdout.read(CHUNK):  # type: ignore[union-attr]
-                came += len(part)
+            while length := process.stdout.readinto(space):  # type: ignore[union-attr]
+                part = space[:length]
+                came += length
                 if came > most:
                     return "sends more than the file has", 0
                 known.update(part)
                 _write(descriptor, part)
-                if came % _FLUSH < len(part):
+                if came % _FLUSH < length:
                     _begin_writing(descriptor)
             complaint = process.stderr.read(2000).decode(errors="replace").strip()  # type: ignore[union-attr]
             status = process.wait()
@@ -192,7 +195,6 @@ def _begin_writing(descriptor: int) -> None:
     os.posix_fadvise(descriptor, begin, have - begin, os.POSIX_FADV_DONTNEED)
 
 
-def _write(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
+def _write(descriptor: int, view: memoryview) -> None:
     while view:
         view = view[os.write(descriptor, view) :]
