@@ -39,15 +39,19 @@ def test_a_request_is_logged_by_key_service_node_and_times(gateway: Site, asks: 
 def test_who_asked_is_logged_whatever_proved_it(gateway: Site, asks: Ask) -> None:
     """A name only where it was proven: a claim that failed is nobody's."""
     gateway.logged()
-    asks(gateway, "GET", "/ollama/api/tags", None, basic("use", PASSWORD))
-    asks(gateway, "GET", "/ollama/api/tags", certificate="use")
-    asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "fleet"))
-    asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "look"))
-    asks(gateway, "GET", "/ollama/api/tags", None, basic("use", "wrong"))
-    asks(gateway, "GET", "/ollama/api/tags")
-    lines = [json.loads(line) for line in gateway.await_logged(6).splitlines()]
+    answers = [
+        asks(gateway, "GET", "/ollama/api/tags", None, basic("use", PASSWORD)),
+        asks(gateway, "GET", "/ollama/api/tags", certificate="use"),
+        asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "fleet")),
+        asks(gateway, "GET", "/ollama/api/tags", None, bearer(gateway, "look")),
+        asks(gateway, "GET", "/ollama/api/tags", None, basic("use", "wrong")),
+        asks(gateway, "GET", "/ollama/api/tags"),
+    ]
+    # Each of nginx' workers writes its own lines together: they are not in the order of the questions.
+    lines = {line["id"]: line for line in map(json.loads, gateway.await_logged(6).splitlines())}
+    found = [lines[one.fields["x-request-id"]] for one in answers]
 
-    assert [(line["key"], line["by"]) for line in lines] == [
+    assert [(line["key"], line["by"]) for line in found] == [
         *(("use", "user"), ("use", "user"), ("fleet", "fleet"), ("look", "user")),
         *(("", "nobody"), ("", "nobody")),
     ]
