@@ -261,7 +261,10 @@ def foreign(release: Release | None, channel: str, tool: str, models: str) -> It
         models: digest of this working tree's models.lock.
     """
     if release is None:
-        yield f"the channel {channel} names no release", "Promote one: `python -m tools.release explain`."
+        yield (
+            f"the channel {channel} names no release",
+            f"Promote one: `python -m tools.release explain {channel}` says what is missing.",
+        )
         return
     fetch = f"`git checkout v{release.version} && git checkout - -- channels` fetches it."
     if tool != release.tool:
