@@ -12,7 +12,7 @@ AS_ROOT = $(if $(INVENTORY),,$(SUDO) $(if $(SUDO),env CI=$(CI)))
 SUITE = $(VENV)/python -m pytest $(if $(INVENTORY),--inventory=$(INVENTORY)) --suite $@
 
 .PHONY: help demo demo-down show test check unit integration performance security sbom coverage mutants proofs fast \
-  format golden bench clean
+  docs format golden bench clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | column -t -s "$$(printf '\t')"
@@ -67,6 +67,9 @@ proofs: .venv/ready .venv/pebble  ## Rollouts and ill engines, under load and fa
 
 fast: .venv/ready  ## The pure tests and the fake fleet's, in seconds
 	@$(VENV)/python -m pytest -q tests/fleet tests/facts tests/test_deploy.py tests/test_tasks.py
+
+docs: .venv/ready  ## Build the documentation as a site in build/site, and say how long that took
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict --clean
 
 format: .venv/ready  ## Format the code
 	@$(VENV)/ruff format .
