@@ -22,20 +22,8 @@ _FRESH = dt.timedelta(days=7)
 _MODIFIED = re.compile(r"^modified: ['\"]?(\d{4}-\d{2}-\d{2})", re.MULTILINE)
 # Permissive ones, and weak copyleft whose terms a controller meets that imports a package as it is published.
 ALLOWED = {
-    *(
-        "0BSD",
-        "Apache-2.0",
-        "BSD",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "ISC",
-        "LGPL",
-        "LGPL-2.1",
-        "MIT",
-        "MIT-0",
-        "MPL-2.0",
-    ),
-    *("PSF-2.0", "ZPL-2.1"),
+    *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-0", "PSF-2.0"),
+    *("LGPL", "LGPL-2.1", "MPL-2.0", "ZPL-2.1", "Zlib"),
 }
 # How packages spell them that write no SPDX expression: in a classifier, or in the field License.
 _SPELT = {
