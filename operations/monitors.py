@@ -2,13 +2,13 @@
 
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.command import QuoteString, StringCommand
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
 from fleet.desired.program import PATH
 from fleet.load import node_name
 from fleet.model import Fleet
+from operations import connection
 from operations.node_command import Answer, last_object
 
 _SECONDS = 60
@@ -44,11 +44,12 @@ def run(state: State, host: Host, command: StringCommand, stdin: str = "") -> li
         What it printed, whatever its exit status; None where the monitor cannot be reached.
     """
     try:
+        connection.drop_dead(host)
         host.connect(reason="a monitor keeps the rollout's lock and record, and the fleet's metrics", show_errors=False)
         if not host.connected:
             return None
         _, output = host.run_shell_command(command, **_arguments(state, host, stdin))
-    except (OSError, EOFError, PyinfraError):
+    except connection.LOST:
         return None
     return output.stdout_lines
 

@@ -7,7 +7,6 @@ from typing import Any
 import gevent
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.command import QuoteString, StringCommand
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
@@ -16,6 +15,7 @@ from fleet.desired.program import PATH
 from fleet.load import RefusedError, node_name
 from fleet.model import Fleet
 from fleet.model_plan import Stock
+from operations import connection
 from operations.node_command import Answer, failure_lines, last_object
 
 _SHOW_SECONDS = 3600
@@ -67,7 +67,7 @@ def _ask(state: State, host: Host, words: tuple[str, ...], stdin: str, seconds: 
     own = {key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS}
     try:
         _, output = host.run_shell_command(StringCommand(PATH, *map(QuoteString, words)), **own)
-    except (OSError, EOFError, PyinfraError) as error:
+    except connection.LOST as error:
         return _lost(str(error))
     answer = last_object(output.stdout_lines)
     return answer if answer is not None else _lost(" ".join(output.stderr_lines[-2:]) or "no answer")

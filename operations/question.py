@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 import gevent
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.state import State
 
@@ -14,6 +13,7 @@ from fleet.generation import Generation
 from fleet.model import Fleet
 from fleet.observed import Observed
 from fleet.rollout import Request
+from operations import connection
 from operations.once import once
 
 # How long a node may be busy with a change before a run gives up on it.
@@ -55,9 +55,10 @@ def answers(state: State) -> Answers:
 def ask(host: Host, found: Answers) -> Observed | None:
     """Ask one node once more, or for the first time; None where it does not answer."""
     try:
+        connection.drop_dead(host)
         host.connect(reason="to ask how it is", show_errors=False)
         return _ask(host, found.fleet, found.generations) if host.connected else None
-    except (OSError, EOFError, PyinfraError):
+    except connection.LOST:
         return None
 
 

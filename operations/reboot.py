@@ -10,22 +10,20 @@ from time import monotonic
 from typing import Any
 
 import gevent
-from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.api.command import QuoteString, StringCommand
-from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
 from pyinfra.api.operation import operation
 from pyinfra.api.state import State
-from pyinfra.connectors.util import CommandOutput, clear_askpass_cache
+from pyinfra.connectors.util import CommandOutput
 
 from fleet import plan
 from fleet.desired.program import PATH
 from fleet.load import RefusedError
 from fleet.plan import Work
 from fleet.problems import Problem, report
-from operations import question, survey
+from operations import connection, question, survey
 from operations.node_command import Answer, NodeCommand, last_object, told
 from operations.once import once
 from operations.question import Answers
@@ -33,7 +31,6 @@ from operations.survey import Survey
 
 REBOOT = "Reboot"
 
-_LOST = (OSError, EOFError, SSHException, PyinfraError, gevent.Timeout)
 # The gateways must let go, and the slowest service may take its deadline.
 _LEAVE_SECONDS = 120
 # What proving may take beside the probes themselves.
@@ -115,8 +112,11 @@ class RebootCommand(NodeCommand):
 
     def execute(self, state: State, host: Host, connector_arguments: Any) -> tuple[bool, CommandOutput]:  # noqa: ANN401 - pyinfra's
         """Reboot the host. A lost connection says nothing: the node is asked what has become of it."""
-        before = _say(state, host)
-        with contextlib.suppress(*_LOST):
+        before = _boot(state, host)
+        if not before:
+            silent = _failed(self._work, "reboot", "it does not say which boot it runs, so none was begun", "ask again")
+            return False, told(state, host, silent)
+        with contextlib.suppress(*connection.LOST):
             begun, output = super().execute(state, host, connector_arguments)
             # -1 of a lost connection leaves no word of the node; a refusal is one.
             if not begun and output.stderr_lines and _say(state, host):
@@ -125,9 +125,17 @@ class RebootCommand(NodeCommand):
         return bool(answer["ok"]), told(state, host, answer)
 
 
-def _await(state: State, host: Host, work: Work, before: Answer | None) -> Answer:
-    """Ask until the node has come back from its boot, and return how that has ended."""
-    boot = before["boot"] if before else ""
+def _boot(state: State, host: Host) -> str:
+    """The name of the boot that the node runs; empty where it does not say so, even when it is asked anew."""
+    said = _say(state, host)
+    if said is None:
+        _reconnect(host)
+        said = _say(state, host)
+    return str(said["boot"]) if said else ""
+
+
+def _await(state: State, host: Host, work: Work, boot: str) -> Answer:
+    """Ask until the node has come back from this boot to another, and return how that has ended."""
     deadline = monotonic() + _boot_seconds(work)
     said: Answer | None = None
     seen = monotonic()
@@ -158,22 +166,9 @@ def _failed(work: Work, what: str, why: str, cure: str) -> Answer:
 
 
 def _reconnect(host: Host) -> None:
-    """Connect anew: a connection from before the boot is dead, whether or not anybody has noticed."""
-    if host.connected and _alive(host):
-        return
-    # Files of a sudo that asks for a password were in /tmp, and are gone.
-    clear_askpass_cache(host)
-    with contextlib.suppress(*_LOST):
-        host.disconnect()
-    host.connected = False
-    with contextlib.suppress(*_LOST), gevent.Timeout(_ASK_SECONDS):
+    connection.drop_dead(host)
+    with contextlib.suppress(*connection.LOST), gevent.Timeout(_ASK_SECONDS):
         host.connect(show_errors=False)
-
-
-def _alive(host: Host) -> bool:
-    client = getattr(host.connector, "client", None)
-    transport = client.get_transport() if client else None
-    return bool(transport and transport.is_active())
 
 
 def _say(state: State, host: Host) -> Answer | None:
@@ -187,7 +182,7 @@ def _say(state: State, host: Host) -> Answer | None:
                 StringCommand(PATH, "reboot", "--show"),
                 **{key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS},
             )
-    except _LOST as error:
+    except connection.LOST as error:
         logger.debug("%s%s", host.print_prefix, error)
         return None
     return last_object(output.stdout_lines)

@@ -164,6 +164,19 @@ def test_a_reboot_takes_the_nodes_that_need_it(nodes: FakeFleet) -> None:
     assert "wave 1 of 1: gpu-02" in run.output
 
 
+def test_a_node_that_does_not_say_which_boot_it_runs_is_not_rebooted(nodes: FakeFleet) -> None:
+    """Nobody could tell its next boot from this one: the wave behind it would begin while it goes down."""
+    nodes.is_as_declared(rotation={"state": "in", "reason": ""})
+    _says(nodes, "gpu-02", reboot_reasons=["kernel 6.12.9 runs, 6.12.10 is installed"])
+
+    run = nodes.run("-y", deploy="tasks/reboot.py")
+
+    assert run.status == 1, run.output
+    assert "gpu-02: reboot: it does not say which boot it runs, so none was begun" in run.output
+    assert run.order("reboot --show") == ["gpu-02"]
+    assert run.order("reboot --reason") == []
+
+
 def test_gateways_reboot_last_and_one_at_a_time(nodes: FakeFleet) -> None:
     """Monitors come before them, and each node that leaves is alone."""
     nodes.is_as_declared(rotation={"state": "in", "reason": ""})
