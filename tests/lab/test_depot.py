@@ -193,15 +193,16 @@ def test_another_key_is_refused(lab: Lab, release: str) -> None:
 
     assert _build(lab, release, cache_key=secrets_file.new_cache_key())["ok"]
     told = _told(lab, release)
+    name = f"/var/lib/ipex-depot/closures/{name_of(release)}.json"
     _refused(lab, release, told["path"], "signature", "trusted")
     # Signed anew with the right one, it is taken.
     assert _build(lab, release)["built"] == [release]
 
-    lab.output(DEPOT, "rm -r /var/lib/ipex-depot/closures")
+    lab.output(DEPOT, f"rm {name}")
     assert _build(lab, release, closure_key=secrets_file.new_signing_key())["ok"]
     _refused(lab, release, told["path"], "signature (ipex-closures)")
 
-    lab.output(DEPOT, "rm -r /var/lib/ipex-depot/closures")
+    lab.output(DEPOT, f"rm {name}")
     assert _build(lab, release)["ok"]
     assert _take(lab, release)["ok"]
 
