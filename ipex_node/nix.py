@@ -59,6 +59,16 @@ class Nix:
             raise failed(reference, f"nix could not realise it:\n{done.complaint}")
         return os.path.realpath(out_link)
 
+    def root(self, store_path: str, out_link: Path) -> bool:
+        """Link to a store path that is there, registered as a root; fetch and build nothing.
+
+        Returns:
+            Whether it is valid; nix-store(1), `--realise` and `--add-root`.
+        """
+        offline = ["--option", "substituters", "", "--option", "extra-substituters", "", "--option", "max-jobs", "0"]
+        done = self._run(["nix-store", "--realise", store_path, "--add-root", str(out_link), *offline])
+        return done.returncode == 0 and out_link.exists()
+
     def switch(self, profile: Path, store_path: str) -> None:
         """Make a store path the newest generation of a profile, and current.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import files, store
@@ -17,8 +18,6 @@ from ipex_node.nix import Nix
 from ipex_node.world import progress
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ipex_node.manifest import File
     from ipex_node.world import World
 
@@ -148,8 +147,22 @@ def _closure(world: World, reference: str, out_link: Path, root: Path) -> str:
     """
     depot = settings.load(root / settings.PATH.lstrip("/"))
     if depot:
+        held = _held(world, reference)
+        if held and Nix(world.run).root(held, out_link):
+            return held
         return take(world, depot, reference, out_link, root)
     return Nix(world.run).realise(reference, out_link, root / "etc/nix/nix.conf")
+
+
+def _held(world: World, reference: str) -> str | None:
+    """The store path of a closure that the current generation has, too: a change of settings alone needs no depot."""
+    identity = store.linked(world.paths.current)
+    try:
+        references, paths = store.manifest(world.paths, identity).closures, store.closures(world.paths, identity)
+    except FailedError:
+        return None
+    known = (paths[profile] for profile, other in references.items() if other == reference and profile in paths)
+    return next((path for path in known if Path(path).exists()), None)
 
 
 def _realise(world: World, manifest: Manifest) -> dict[str, str]:

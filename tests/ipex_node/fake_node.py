@@ -129,6 +129,8 @@ class FakeNode:
             return self._systemctl(words[1], [word for word in words[2:] if not word.startswith("-")], words)
         if "nix" in words:
             return self._build(Path(words[words.index("--out-link") + 1]), words[-1])
+        if words[0] == "nix-store":
+            Path(words[words.index("--add-root") + 1]).symlink_to(words[words.index("--realise") + 1])
         if words[0] == "systemd-run":
             name = next(word.removeprefix("--unit=") for word in words if word.startswith("--unit="))
             self.units[f"{name}.timer"] = FakeUnit("active", "transient")

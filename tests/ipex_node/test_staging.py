@@ -1,5 +1,6 @@
 """Bringing a generation to the node."""
 
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from ipex_node import before, staging, store
 from ipex_node.failure import FailedError
 from ipex_node.manifest import parse
+from tests.ipex_node import fake_node
 from tests.ipex_node.fake_node import OLLAMA, PROFILE, FakeNode
 
 Bundle = Callable[..., Path]
@@ -39,6 +41,32 @@ def test_stage_twice_asks_nix_once(node: FakeNode, make: Bundle) -> None:
     answer = staging.stage(node.world, make())
     assert not answer["changed"]
     assert len(node.asked) == 1
+
+
+DEPOT = json.dumps({"source": "file:///nowhere", "directory": None, "cache_gb": 1, "free_gb": 1})
+
+
+def test_a_change_of_settings_alone_needs_no_depot(node: FakeNode, make: Bundle) -> None:
+    """What the current generation has is rooted once more; what it has not is asked for, and there is nobody to ask."""
+    node.activate(node.stage(make()))
+    later = {**fake_node.files(), "/etc/ipex/depot.json": DEPOT}
+    identity = node.stage(make(later))
+    assert store.closures(node.world.paths, identity) == store.closures(
+        node.world.paths, store.linked(node.world.paths.current)
+    )
+
+    with pytest.raises(FailedError, match="cannot be had from the depot"):
+        node.stage(make(later, change=lambda raw: raw.update(closures={PROFILE: "path:/other#ollama-ipex"})))
+
+
+def test_a_path_that_is_gone_is_asked_for(node: FakeNode, make: Bundle) -> None:
+    """Somebody has removed it from the store: a link that leads nowhere is no closure."""
+    node.activate(node.stage(make()))
+    for path in node.on("/nix/store").iterdir():
+        path.rmdir()
+
+    with pytest.raises(FailedError, match="cannot be had from the depot"):
+        node.stage(make({**fake_node.files(), "/etc/ipex/depot.json": DEPOT}))
 
 
 def test_node_without_closures_needs_no_nix(node: FakeNode, make: Bundle) -> None:
