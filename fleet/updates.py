@@ -30,7 +30,6 @@ class Updates:
         blackouts: days on which nothing does.
         random_delay: how far the nodes are spread behind a window's start, each at its own fixed moment
             (RandomizedDelaySec=, FixedRandomDelay=).
-        allow_reboot: whether a node may reboot by itself.
         concurrent: so many nodes change at once at most; canaries are rollout.canaries.
         soak_seconds: so long after the last canary the others wait.
         reserve_seconds: nothing begins where less of a window is left.
@@ -44,7 +43,6 @@ class Updates:
     windows: tuple[Window, ...]
     blackouts: tuple[Blackout, ...]
     random_delay: str
-    allow_reboot: bool
     concurrent: int
     soak_seconds: int
     reserve_seconds: int

@@ -138,7 +138,8 @@ paths = {
 }
 
 # Nodes bring themselves up to date with what tasks/publish.py has put into the depot, each when a window of its opens,
-# by the same transaction as a deploy's (docs/operate/updates.md).
+# by the same transaction as a deploy's (docs/operate/updates.md). Nothing reboots by this: what needs it waits for a
+# person and tasks/reboot.py.
 updates = {
     "enable": False,
     # Weekly, daily, or once, by a clock in a time zone: "sunday 02:00", "daily 02:00", "2026-03-01 20:00". Any does.
@@ -147,8 +148,6 @@ updates = {
     "blackouts": [],
     # How far nodes are spread behind a window's start, each at a fixed moment (the brief's randomizedDelaySec).
     "random_delay": "45min",
-    # The brief's allowReboot: what needs a reboot waits for a person.
-    "allow_reboot": False,
     # So many nodes change at once at most; rollout.canaries of them first, and the others so long after these.
     "concurrent": 2,
     "soak_seconds": 300,

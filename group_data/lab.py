@@ -30,7 +30,6 @@ updates = {
     "windows": [{"name": "over", "start": "2026-01-01 00:00", "end": "2026-01-02 00:00", "time_zone": "Europe/Berlin"}],
     "blackouts": [],
     "random_delay": "45min",
-    "allow_reboot": False,
     "concurrent": 1,
     "soak_seconds": 1,
     "reserve_seconds": 60,

@@ -102,7 +102,6 @@ def _updates(node: Node, fleet: Fleet) -> dict[str, Any] | None:
     return {
         "windows": [dataclasses.asdict(window) for window in own.windows],
         "blackouts": [dataclasses.asdict(blackout) for blackout in own.blackouts],
-        "allow_reboot": own.allow_reboot,
         "reserve_seconds": own.reserve_seconds,
         "ask_seconds": own.ask_seconds,
         "semaphore": {"address": giver.address, "port": own.port},

@@ -17,14 +17,12 @@ class Updates:
 
     Attributes:
         calendar: When it may.
-        allow_reboot: Whether a reboot may follow by itself.
         reserve_seconds: Nothing begins where less of the window is left.
         ask_seconds: Between two questions for a turn.
         semaphore: Address and port of whoever gives turns.
     """
 
     calendar: Calendar
-    allow_reboot: bool
     reserve_seconds: float
     ask_seconds: float
     semaphore: tuple[str, int]
@@ -53,4 +51,4 @@ def updates(raw: Mapping[str, Any]) -> Updates:
     """
     semaphore = (str(raw["semaphore"]["address"]), int(raw["semaphore"]["port"]))
     numbers = (float(raw["reserve_seconds"]), float(raw["ask_seconds"]))
-    return Updates(calendar(raw), bool(raw["allow_reboot"]), *numbers, semaphore)
+    return Updates(calendar(raw), *numbers, semaphore)
