@@ -22,8 +22,10 @@ def load(paths: Paths) -> Ledger:
     """
     try:
         raw = json.loads(paths.turns.read_bytes())
-        held = {name: Turn(**turn) for name, turn in raw["held"].items()}
-        return Ledger(int(raw["serial"]), held, {name: End(**end) for name, end in raw["ended"].items()})
+        serial = int(raw["serial"])
+        # An earlier program has not written what a turn is about.
+        held = {name: Turn(**{"serial": serial, **turn}) for name, turn in raw["held"].items()}
+        return Ledger(serial, held, {name: End(**end) for name, end in raw["ended"].items()})
     except FileNotFoundError:
         return Ledger()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

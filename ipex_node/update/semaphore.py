@@ -117,19 +117,21 @@ class Semaphore:
         word = params.get("word", "current")
         if word not in {*GOOD, "failed"}:
             return Refusal("malformed", "client_params.word is none of current, done, failed")
+        serial = params.get("serial")
+        if not isinstance(serial, int):
+            return Refusal("malformed", "client_params.serial is missing")
         record_of = params.get("record")
         told = record_of if isinstance(record_of, dict) else {}
         why = border.words(str(told.get("why", "")))
         with lock.alone(self._world.paths):
             known, now = ledger.load(self._world.paths), time.time()
-            serial = params.get("serial")
             # A word about a later publication than any that a turn was asked for: nothing had to be changed for it.
-            newest = serial if isinstance(serial, int) and serial > known.serial else known.serial
+            newest = max(serial, known.serial)
             if newest > known.serial and not self._is_published(newest, now):
                 return Refusal("serial", f"{newest} is not what is published")
             known = known.at(newest, now)
-            if serial == known.serial:
-                known = known.returned(name, word, now, why)
+            about_this = serial == known.serial
+            known = known.returned(name, word, now, why) if about_this else known.left(name, serial)
             ledger.save(self._world.paths, known)
         if word != "current":
             progress(f"{name}: {word} {why}")

@@ -22,10 +22,12 @@ class Turn:
     Attributes:
         since: From when on (seconds since 1970).
         until: When its turn ends by itself; a node that has not spoken by then is lost.
+        serial: The publication that it is about.
     """
 
     since: float
     until: float
+    serial: int
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ class Ledger:
     def at(self, serial: int, now: float) -> Ledger:
         """As it is now: a later publication begins anew, and a turn that has run out is lost.
 
-        Whoever is at it when a later publication comes keeps its turn.
+        Whoever is at it when a later publication comes keeps its turn; what becomes of it then stops nobody.
         """
         late = {name: turn for name, turn in self.held.items() if turn.until <= now}
         ended = dict(self.ended) if serial == self.serial else {}
         for name, turn in late.items():
+            if turn.serial != serial:
+                continue
             ended[name] = End("lost", turn.until, "has not spoken before its turn ended: it may be down")
         held = {name: turn for name, turn in self.held.items() if name not in late}
         return Ledger(serial, held, ended)
@@ -77,12 +81,18 @@ class Ledger:
     def granted(self, name: str, now: float, seconds: float) -> Ledger:
         """With a turn for a node; one that it has already goes on."""
         since = self.held[name].since if name in self.held else now
-        return replace(self, held={**self.held, name: Turn(since, now + seconds)})
+        return replace(self, held={**self.held, name: Turn(since, now + seconds, self.serial)})
 
     def returned(self, name: str, word: Word, now: float, why: str = "") -> Ledger:
         """With a node's word; its turn is over."""
         held = {other: turn for other, turn in self.held.items() if other != name}
         return replace(self, held=held, ended={**self.ended, name: End(word, now, why)})
+
+    def left(self, name: str, serial: int) -> Ledger:
+        """Without a node's turn for an earlier publication; what becomes of this one it has yet to say."""
+        return replace(
+            self, held={other: turn for other, turn in self.held.items() if (other, turn.serial) != (name, serial)}
+        )
 
     def bad(self) -> dict[str, End]:
         """The nodes for which nobody else begins."""
