@@ -62,9 +62,9 @@ def update(world: World, *, now: bool = False) -> dict[str, Any]:
     if node.node is None or node.updates is None:
         raise failed(str(world.paths.settings), "this node does not update itself", "set updates.enable, and deploy")
     outcome = _attempt(world, node, read(node.updates), now=now)
+    progress(f"update: {outcome.word}: {outcome.why}")
     memory.conclude(world.paths, outcome.word, outcome.why, outcome.generation)
     leave(world)
-    progress(f"update: {outcome.word}: {outcome.why}")
     failures = [] if outcome.word in memory.GOOD else [{"what": "update", "why": outcome.why}]
     answer = {"ok": not failures, "failures": failures, "outcome": outcome.word, "generation": outcome.generation}
     return {**answer, "steps": list(outcome.steps)}
@@ -78,8 +78,9 @@ def _attempt(world: World, node: Settings, updates: Updates, *, now: bool) -> Ou
         return Outcome("closed", "no window is open for long enough")
     try:
         publication = offer.current(world, node.environment, time.time())
-    except FailedError as error:
-        return Outcome("depot", str(error))
+    except (FailedError, OSError) as error:
+        # The latter is this node's own: what is offered cannot be looked at, or not remembered.
+        return Outcome("depot" if isinstance(error, FailedError) else "refused", str(error))
     if publication is None:
         return Outcome("none", "nothing is published")
     member = publication.members.get(node.node or "")

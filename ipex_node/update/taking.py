@@ -72,7 +72,11 @@ def by(program: Path, *words: str) -> tuple[int, dict[str, Any]]:
     Raises:
         FailedError: It answers no JSON: it was killed, or cannot run here.
     """
-    done = subprocess.run([program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    command: list[str | Path] = [program, *words]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        raise failed(f"{program} {words[0]}", f"cannot be run: {error.strerror}", "deploy again") from error
     last = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("{")), "")
     try:
         answer: dict[str, Any] = json.loads(last)
