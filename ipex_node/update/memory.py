@@ -67,8 +67,24 @@ def _accept(paths: Paths, serial: int, digest: str, expires: float) -> None:
 def conclude(paths: Paths, outcome: str, why: str, generation: str | None = None) -> None:
     """Remember what became of an attempt."""
     entry = {"outcome": outcome, "why": why, "generation": generation, "at": time.time()}
+    # A transaction has made the link to the current generation anew, whichever way it went.
+    made = {"changed": _linked_at(paths)} if outcome in {"done", "failed"} else {}
     with _alone(paths):
-        _write(paths, {**load(paths), "last": entry})
+        _write(paths, {**load(paths), **made, "last": entry})
+
+
+def changed_by_others(paths: Paths, since: float) -> bool:
+    """Whether somebody has changed this node since a moment, by a deploy or by hand; updates of its own do not count.
+
+    Raises:
+        FailedError: It is not known: what is remembered is damaged.
+    """
+    at = _linked_at(paths)
+    return at is not None and at > since and at != load(paths).get("changed")
+
+
+def _linked_at(paths: Paths) -> float | None:
+    return paths.current.lstat().st_mtime if paths.current.is_symlink() else None
 
 
 def summary(paths: Paths) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ipex_node import files, firewall, quarantine, store
 from ipex_node.failure import failed
 from ipex_node.fitness.doctor import doctor
-from ipex_node.update import offer
+from ipex_node.update import memory, offer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +30,7 @@ _PROGRAM = "root/usr/local/bin/ipex-node"
 
 def obstacles(world: World, publication: Publication, member: Member) -> Iterator[str]:
     """Say what keeps a node from taking a generation, before anything of it is fetched."""
-    link = world.paths.current
-    if link.is_symlink() and link.lstat().st_mtime > publication.created:
+    if memory.changed_by_others(world.paths, publication.created):
         yield "somebody has changed this node since it was published; what they did stays until something is published"
     record = quarantine.load(world.paths).get(member.generation)
     if record:
@@ -51,7 +50,7 @@ def stage(world: World, node: str, member: Member) -> None:
     with _unpacked(world, offer.bundle(world, member)) as directory:
         manifest = _manifest(directory)
         if manifest.get("node") != node:
-            raise failed(member.file, f"is {manifest.get('node')!r}'s bundle", "publish again")
+            raise failed(member.file, f"is the bundle of {manifest.get('node')}", "publish again")
         status, answer = by(directory / _PROGRAM, "stage", str(directory))
     if status != 0 or answer.get("generation") != member.generation:
         said = "; ".join(f"{one['what']}: {one['why']}" for one in answer.get("failures", ()))
