@@ -76,10 +76,11 @@ def _ask(model: Model, found: Checked) -> None:
     if not model.upstream:
         return
     name = f"{model.service}/{model.name}"
-    # The address is of the lock, which trusts https:// and the fleet's own network only.
-    question = urllib.request.Request(model.upstream, headers={"Accept": _MANIFEST})  # noqa: S310
+    question = urllib.request.Request(  # noqa: S310 - of the lock, which knows https:// and the fleet's network only
+        model.upstream, headers={"Accept": _MANIFEST}
+    )
     try:
-        with urllib.request.urlopen(question, timeout=_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(question, timeout=_SECONDS) as answer:  # noqa: S310 - as above
             digest = f"sha256:{hashlib.sha256(answer.read(_LONGEST)).hexdigest()}"
     except (OSError, ValueError) as error:
         found.unasked[name] = str(error)

@@ -244,7 +244,7 @@ def test_rules_that_lock_the_controller_out_are_taken_back(lab: Lab, sabotaged: 
 
 
 @pytest.fixture
-def staged(lab: Lab, fleet: Fleet) -> str:
+def staged(lab: Lab, fleet: Fleet) -> Iterator[str]:
     """On gpu-01, a generation with other rules, which let people in."""
     whole = desired.generation(fleet["gpu-01"], fleet)
     parts = tuple(
@@ -262,8 +262,12 @@ def staged(lab: Lab, fleet: Fleet) -> str:
         subprocess.run(["tar", "-xzp", "-C", directory], input=other.bundle(), check=True)
         lab.run("gpu-01", "rm -rf /run/other-rules")
         lab.push("gpu-01", Path(directory), "/run/other-rules")
-    lab.output("gpu-01", "ipex-node stage /run/other-rules")
-    return other.id
+    try:
+        lab.output("gpu-01", "ipex-node stage /run/other-rules")
+        yield other.id
+    finally:
+        # There are secrets in it.
+        lab.run("gpu-01", "rm -rf /run/other-rules")
 
 
 def test_nobody_activates_rules_that_nobody_has_tried(lab: Lab, staged: str) -> None:

@@ -63,7 +63,8 @@ def nix(node: NixNode, checkout: Path, verb: str, output: str = "") -> subproces
     node.push(checkout, REMOTE)
     stub = f"--override-input nixpkgs path:{REMOTE}/{STUB}"
     return node.run(
-        "nix --extra-experimental-features 'nix-command flakes' --option substituters '' "
+        # A node takes what the depot's has built, and builds nothing by itself; here it is to build.
+        "nix --extra-experimental-features 'nix-command flakes' --option substituters '' --option max-jobs auto "
         f"{verb} --offline --print-build-logs {stub} path:{REMOTE}{output}"
     )
 

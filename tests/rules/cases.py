@@ -353,6 +353,7 @@ GPUS = (
         {f"ipex_update_offer_expires_timestamp_seconds{{{GPU}}}": "600x60"},
         {f"ipex_update_offer_expires_timestamp_seconds{{{GPU}}}": "999999x60"},
         at="30m",
+        value="20m 0s",
         labels={"node": "gpu-01"},
     ),
     Case(

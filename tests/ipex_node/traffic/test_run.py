@@ -120,7 +120,7 @@ def test_ollama_end_to_end(tmp_path: Path) -> None:
         assert engine.ask("POST", "/api/generate", question, X_Forwarded_For=user).status == 200
         assert engine.ask("POST", "/api/generate", question).status == 200
         assert engine.ask("POST", "/api/chat", {"model": "nobody"}, X_Forwarded_For=user).status == 404
-        assert engine.logged("404")
+        assert engine.logged("| 404 |")
         taken = looks.look()
     found = values(taken)
     assert found["ipex_inference_requests_total", "generate", "success"] == 1
