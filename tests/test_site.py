@@ -40,6 +40,16 @@ def test_every_named_page_is_in_the_navigation(site: Path) -> None:
     assert [page for page in PAGES if page not in start] == []
 
 
+def test_the_navigation_leads_to_every_page(site: Path) -> None:
+    """Each page of docs/ is linked from the first one, where the navigation holds the whole site."""
+    start = (site / "index.html").read_text()
+    navigation = start[start.index("md-nav--primary") : start.index('class="md-content"')]
+    linked = set(re.findall(r'href="([^"#]+\.html)"', navigation))
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix(".html")) for page in (ROOT / "docs").rglob("*.md")}
+
+    assert sorted(pages - linked - {"index.html"}) == []
+
+
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     """No page makes a browser ask another server."""
     pages = list(site.rglob("*.html"))

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 from posixpath import dirname, normpath
+from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
 # MkDocs loads this file by its path and searches its folder first, where secrets.py is not Python's own.
@@ -16,7 +17,14 @@ from mkdocs.structure.pages import Page  # noqa: E402 - as above
 from tools import reference  # noqa: E402 - as above
 
 _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
+_Nav: TypeAlias = "str | list[_Nav] | dict[str, _Nav]"
 _OF_THE_ROOT = {"project/contributing.md": "CONTRIBUTING.md"}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put all pages of a folder where the navigation names the folder."""
+    config.nav = _filled(config.nav or [])
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -40,6 +48,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link[1]} (`{_named(target)}`)"
 
     return _LINK.sub(shown, markdown)
+
+
+def _filled(entry: _Nav) -> _Nav:
+    # Of mkdocs.yml's nav: a page, a list of entries, or a title with what is below it.
+    match entry:
+        case dict():
+            return {title: _filled(below) for title, below in entry.items()}
+        case list():
+            return [_filled(below) for below in entry]
+        case str() if entry.endswith("/"):
+            return [str(page.relative_to(ROOT / "docs")) for page in sorted((ROOT / "docs" / entry).glob("*.md"))]
+    return entry
 
 
 def _named(target: str) -> str:
