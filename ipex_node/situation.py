@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ipex_node import drift, files, firewall, plan, settings, store
-from ipex_node.failure import FailedError, failed
-from ipex_node.manifest import Manifest
+from ipex_node.failure import failed
 from ipex_node.systemd import Systemd
-from ipex_node.world import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from ipex_node.manifest import Manifest
     from ipex_node.paths import Paths
     from ipex_node.settings import Service, Settings
     from ipex_node.world import World
@@ -75,7 +74,7 @@ def find(world: World, identity: str) -> Situation:
     new = store.manifest(paths, identity)
     closures = store.closures(paths, identity)
     current = store.linked(paths.current)
-    old, old_closures = _readable(paths, current)
+    old, old_closures = store.readable(paths, current)
     gone = set(old.files) - set(new.files)
     units = Systemd(world.run).states({**old.units, **new.units})
     foreign = {path for name in new.units for path in drift.foreign_drop_ins(new, units[name])}
@@ -114,8 +113,8 @@ def recall(paths: Paths) -> Situation:
         kept: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in raw["plan"].items()
         }
-        new, closures = _readable(paths, raw["to"])
-        old, old_closures = _readable(paths, raw["current"])
+        new, closures = store.readable(paths, raw["to"])
+        old, old_closures = store.readable(paths, raw["current"])
         return Situation(
             new=replace(new, id=raw["to"]),
             old=old,
@@ -155,12 +154,3 @@ def _sown(new: Manifest, old: Manifest) -> Iterator[str]:
         before = old.files.get(path)
         if entry.seed and (before is None or before.sha256 != entry.sha256):
             yield path
-
-
-def _readable(paths: Paths, identity: str | None) -> tuple[Manifest, Mapping[str, str]]:
-    """Read a generation; a damaged current one must not keep a good one out, so it counts as none."""
-    try:
-        return store.manifest(paths, identity), store.closures(paths, identity)
-    except FailedError as error:
-        progress(f"generation {identity} cannot be read and counts as none: {error}")
-        return Manifest(), {}

@@ -156,12 +156,8 @@ def _closure(world: World, reference: str, out_link: Path, root: Path) -> str:
 
 def _held(world: World, reference: str) -> str | None:
     """The store path of a closure that the current generation has, too: a change of settings alone needs no depot."""
-    identity = store.linked(world.paths.current)
-    try:
-        references, paths = store.manifest(world.paths, identity).closures, store.closures(world.paths, identity)
-    except FailedError:
-        return None
-    known = (paths[profile] for profile, other in references.items() if other == reference and profile in paths)
+    current, paths = store.readable(world.paths, store.linked(world.paths.current))
+    known = (paths[profile] for profile, other in current.closures.items() if other == reference and profile in paths)
     return next((path for path in known if Path(path).exists()), None)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ipex_node import files
 from ipex_node.failure import FailedError, Failure, failed
 from ipex_node.manifest import Manifest, parse
+from ipex_node.world import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,15 @@ def closures(paths: Paths, identity: str | None) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise failed(identity, "its staging has not reached its end", "deploy again") from error
     return found
+
+
+def readable(paths: Paths, identity: str | None) -> tuple[Manifest, dict[str, str]]:
+    """Return a generation's manifest and closures; a damaged one must not keep a good one out, so it counts as none."""
+    try:
+        return manifest(paths, identity), closures(paths, identity)
+    except FailedError as error:
+        progress(f"generation {identity} cannot be read and counts as none: {error}")
+        return Manifest(), {}
 
 
 def commit(paths: Paths, identity: str) -> None:
